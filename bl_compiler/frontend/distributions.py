@@ -1,0 +1,240 @@
+"""Making distributions: parameters by NumPyro's names, other parameterizations, combinators, attributes.
+
+May import: floors 0-1, `values`, `state`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bl_compiler.frontend.state import Env, State
+from bl_compiler.frontend.values import Combinator, Method, describe, is_array, is_distribution, is_number
+from bl_compiler.ir.constraints import CONSTRAINTS
+from bl_compiler.ir.families import FAMILIES, Family, FamilyParam
+from bl_compiler.ir.graph import Value
+from bl_compiler.ir.types import Dim, DistType, DType
+from bl_compiler.source import Span
+
+METHODS = ("mean", "variance", "stddev", "log_prob", "sample", "probs", "event_shape", "batch_shape")
+_CLAMP = 1.1920929e-07
+"""Probabilities are kept this far from 0 and 1 (the spacing of f32 at 1), so that their logits are finite."""
+
+
+def make_distribution(
+    state: State, family: Family, positional: Sequence[object], named: Mapping[str, object], spans: Mapping[str, Span], at: Span
+) -> Value:
+    """A distribution of a family; `spans` holds the place of each argument by name or position."""
+    given = _assign(state, family, positional, named, spans, at)
+    operands: list[Value] = []
+    with state.typed(at):
+        for param in family.params:
+            span = spans.get(param.name, at)
+            alternative = next((a for a, c in family.alternatives if c == param.name and a in given), None)
+            if param.name in given:
+                _check_number(state, family, param, given[param.name], span)
+                operands.append(_operand(state, param, given[param.name], span))
+            elif alternative is not None:
+                span = spans.get(alternative, at)
+                operands.append(_converted(state, family, param, alternative, given[alternative], span))
+            elif param.default is not None:
+                operands.append(state.b.const(float(param.default), DType.F32))
+            else:
+                choices = " or ".join(f"`{n}`" for n in [param.name, *(a for a, c in family.alternatives if c == param.name)])
+                state.fail("BLC0204", f"`{family.name}` needs {choices}", at)
+        if family.name == "MultivariateNormal" and operands[0].tensor.rank == 0:
+            operands[0] = state.b.broadcast(operands[0], (operands[1].tensor.dims[-1],))
+        found = state.b.add(family.op, *operands)
+    state.b.hint(found, family.name.lower())
+    return found
+
+
+def _assign(
+    state: State, family: Family, positional: Sequence[object], named: Mapping[str, object], spans: Mapping[str, Span], at: Span
+) -> dict[str, object]:
+    names = [p.name for p in family.params]
+    known = [*names, *(a for a, _ in family.alternatives)]
+    if len(positional) > len(names):
+        state.fail("BLC0204", f"`{family.name}` takes {len(names)} parameters ({', '.join(names)}), not {len(positional)}", at)
+    # NumPyro's first parameter of the counting families is `probs` or `logits`: a bare positional one would be a guess.
+    if positional and family.alternatives and names[0] == "logits":
+        found = state.sink.error("BLC0204", f"say which parameter of `{family.name}` this is", at=spans.get("0", at))
+        found.help(f"write `{family.name}(logits=…)` or `{family.name}(probs=…)`")
+        state.fail_quietly()
+    given = dict(zip(names, positional, strict=False))
+    for name, value in named.items():
+        if name not in known:
+            state.unknown(f"parameter of `{family.name}`", name, known, spans.get(name, at), code="BLC0204")
+        if name in given:
+            state.fail("BLC0204", f"`{name}` of `{family.name}` is given twice", spans.get(name, at))
+        given[name] = value
+    for alternative, canonical in family.alternatives:
+        rivals = [n for n in (canonical, *(a for a, c in family.alternatives if c == canonical)) if n in given]
+        if len(rivals) > 1:
+            state.fail("BLC0204", f"`{family.name}` takes either `{rivals[0]}` or `{rivals[1]}`, not both", spans.get(alternative, at))
+    return given
+
+
+def _check_number(state: State, family: Family, param: FamilyParam, value: object, at: Span) -> None:
+    if not is_number(value):
+        return
+    assert isinstance(value, (int, float))
+    bad = (param.constraint == "positive" and value <= 0) or (param.constraint == "nonnegative_integer" and (value < 0 or value != int(value)))
+    if bad or value != value:
+        rule = CONSTRAINTS[param.constraint].doc
+        found = state.sink.error("BLC0302", f"`{param.name}` of `{family.name}` must be {rule}", at=at, label=f"this is {value}")
+        if bad and param.constraint == "positive":
+            found.help("write a number greater than 0, or constrain it with `softplus` or `param … in positive`")
+        state.fail_quietly()
+
+
+def _operand(state: State, param: FamilyParam, value: object, at: Span) -> Value:
+    if isinstance(value, list):
+        value = _constant(state, value, at)
+    if not (is_array(value) or (is_number(value))):
+        state.fail("BLC0205", f"`{param.name}` is an array or a number, found {describe(value)}", at)
+    if is_number(value):
+        assert isinstance(value, (int, float))
+        return state.b.const(float(value), DType.F32)
+    assert isinstance(value, Value)
+    return value if value.tensor.dtype.is_float else state.b.cast(value, DType.F32)
+
+
+def _constant(state: State, items: list[object], at: Span) -> Value:
+    def convert(value: object) -> object:
+        if isinstance(value, (list, tuple)):
+            return tuple(convert(v) for v in value)
+        if not is_number(value):
+            state.fail("BLC0205", f"a list of numbers is needed here, found {describe(value)}", at)
+        assert isinstance(value, (int, float))
+        return float(value)
+
+    return state.b.const(convert(items), DType.F32)
+
+
+def _converted(state: State, family: Family, param: FamilyParam, alternative: str, value: object, at: Span) -> Value:
+    """The canonical parameter from another: logits from probabilities, a Cholesky factor from a covariance or precision."""
+    b = state.b
+    if is_number(value) and alternative == "probs":
+        assert isinstance(value, (int, float))
+        if not 0 <= value <= 1:
+            state.fail("BLC0302", f"`probs` of `{family.name}` must be between 0 and 1", at, label=f"this is {value}")
+    x = _operand(state, FamilyParam(alternative), value, at)
+    if alternative == "probs":
+        if param.constraint == "real_vector":
+            return b.unary("log", b.binary("max", x, 1e-37))
+        p = b.binary("min", b.binary("max", x, _CLAMP), 1.0 - _CLAMP)
+        return b.binary("sub", b.unary("log", p), b.unary("log1p", b.unary("neg", p)))
+    if alternative == "covariance_matrix":
+        return b.add("linalg.cholesky", x)
+    # With the exchange matrix J: J P J = M M', so P^-1 = L L' for L = J M^-T J, which is lower triangular.
+    last = (x.tensor.rank - 2, x.tensor.rank - 1)
+    factor = b.add("tensor.reverse", b.add("linalg.cholesky", b.add("tensor.reverse", x, axes=last)), axes=last)
+    size = x.tensor.dims[-1]
+    if not isinstance(size.size, int):
+        state.fail("BLC0208", "`precision_matrix` needs a size known at compile time", at)
+    eye = tuple(tuple(float(i == j) for j in range(size.size)) for i in range(size.size))
+    return b.add("linalg.triangular_solve", factor, b.const(eye, DType.F32), lower=False, transpose=True)
+
+
+def make_combined(state: State, combinator: Combinator, arguments: Mapping[str, object], at: Span) -> Value:
+    """`Mixture(mixing, components)` and `Independent(base, ndims)`."""
+    with state.typed(at):
+        if combinator.name == "Independent":
+            base, count = arguments.get("base"), arguments.get("ndims", 1)
+            if not isinstance(base, Value) or not is_distribution(base):
+                state.fail("BLC0301", f"`Independent` takes a distribution, found {describe(base)}", at)
+            if not isinstance(count, int) or isinstance(count, bool):
+                state.fail("BLC0205", f"`ndims` is an integer, found {describe(count)}", at)
+            return state.b.add("dist.independent", base, ndims=count)
+        mixing, components = arguments.get("mixing"), arguments.get("components")
+        if not isinstance(components, Value) or not is_distribution(components):
+            state.fail("BLC0301", f"the components of `Mixture` are a distribution, found {describe(components)}", at)
+        if isinstance(mixing, Value) and is_distribution(mixing):
+            node = state.b.producer(mixing)
+            if node is None or node.op.name != "dist.Categorical":
+                state.fail("BLC0303", "the first argument of `Mixture` is a `Categorical` over its components", at)
+            logits = node.inputs[0]
+        else:
+            state.fail("BLC0301", f"the first argument of `Mixture` is a `Categorical`, found {describe(mixing)}", at)
+        return state.b.add("dist.mixture", logits, components)
+
+
+def expand(state: State, d: Value, dims: tuple[Dim, ...], at: Span) -> Value:
+    """`Normal(0, 1)[3072]`: independent copies as one event."""
+    assert isinstance(d.type, DistType)
+    if d.type.batch:
+        found = state.sink.error("BLC0206", f"only a distribution without batch dimensions expands, this one has {d.type}", at=at)
+        found.help("give its parameters the full shape instead")
+        state.fail_quietly()
+    with state.typed(at):
+        return state.b.add("dist.independent", state.b.add("dist.expand", d, dims=dims), ndims=len(dims))
+
+
+def attribute(state: State, d: Value, name: str, at: Span) -> object:
+    """`d.mean`, `d.stddev`, …; methods are given back unbound to arguments."""
+    assert isinstance(d.type, DistType)
+    with state.typed(at):
+        match name:
+            case "mean":
+                return state.b.add("prob.mean", d)
+            case "variance":
+                return state.b.add("prob.variance", d)
+            case "stddev":
+                return state.b.unary("sqrt", state.b.add("prob.variance", d))
+            case "probs":
+                return class_probabilities(state, d, at)
+            case "event_shape":
+                return [s.size for s in d.type.event]
+            case "batch_shape":
+                return [s.size for s in d.type.batch]
+            case "log_prob" | "sample":
+                return Method(d, name)
+    state.unknown("attribute of a distribution", name, list(METHODS), at)
+
+
+def class_probabilities(state: State, d: Value, at: Span) -> Value:
+    """Probabilities of a `Categorical`'s classes, or of a `Bernoulli`'s 1."""
+    assert isinstance(d.type, DistType)
+    if d.type.family == "Bernoulli":
+        return state.b.add("prob.mean", d)
+    node = state.b.producer(d)
+    while node is not None and node.op.name in ("dist.expand", "dist.independent"):
+        node = state.b.producer(node.inputs[0])
+    if node is None or node.op.name != "dist.Categorical":
+        state.fail("BLC0205", f"`{d.type.family}` has no class probabilities", at)
+    return state.b.add("prob.probs", d, classes=node.inputs[0].tensor.dims[-1].size)
+
+
+def call_method(state: State, method: Method, positional: Sequence[object], env: Env, at: Span) -> Value:
+    """`d.log_prob(x)` and `d.sample()`."""
+    if method.name == "sample":
+        if positional:
+            state.fail("BLC0204", "`sample` takes no arguments", at)
+        site = state.claim(env.frame.instance_path("sample"), at)
+        with state.typed(at):
+            return state.b.add("model.noise", method.owner, site=site)
+    if len(positional) != 1:
+        state.fail("BLC0204", f"`log_prob` takes one value, not {len(positional)}", at)
+    with state.typed(at):
+        return state.b.add("prob.log_prob", method.owner, state.array(positional[0], at))
+
+
+def broadcast_to(state: State, d: Value, dims: tuple[Dim, ...], at: Span, *, what: str) -> Value:
+    """A distribution over exactly `dims`: independent copies where it has fewer.
+
+    A scalar prior of a weight is made one per element, so that a sum over the result counts every element once.
+    """
+    assert isinstance(d.type, DistType)
+    event = len(d.type.event)
+    batch = dims[: len(dims) - event]
+    if event > len(dims) or [s.size for s in d.type.event] != [s.size for s in dims[len(dims) - event :]]:
+        state.fail("BLC0206", f"{what} is over events {d.type} and the value is {list(map(str, dims))}", at)
+    if d.type.batch == batch:
+        return d
+    with state.typed(at):
+        return state.b.add("dist.expand", d, dims=batch)
+
+
+def family_of(d: Value) -> Family | None:
+    """The family of a plain distribution."""
+    return FAMILIES.get(d.type.family) if isinstance(d.type, DistType) else None

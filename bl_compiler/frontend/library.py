@@ -1,0 +1,93 @@
+"""Names of the language that are neither layers nor distributions: posteriors, estimators, objectives, optimizers, and what is planned.
+
+May import: the standard library.
+"""
+
+from __future__ import annotations
+
+POSTERIORS: dict[str, tuple[str, ...]] = {
+    "point": (),
+    "mean_field": ("family", "init_scale"),
+}
+"""Posteriors with their arguments in order."""
+
+PLANNED_POSTERIORS = (
+    "low_rank",
+    "full_rank",
+    "matrix_normal",
+    "rank1",
+    "batch_ensemble",
+    "hyper_batch_ensemble",
+    "dropout",
+    "variational_dropout",
+    "hierarchical",
+    "horseshoe",
+    "flow",
+)
+
+ESTIMATORS = ("auto", "shared")
+PLANNED_ESTIMATORS = ("grouped", "flipout", "local_reparameterization", "deterministic")
+
+OBJECTIVES: dict[str, tuple[str, ...]] = {
+    "elbo": ("samples", "kl_weight"),
+    "iwae": ("samples",),
+    "map": (),
+    "mle": (),
+}
+
+CONSTRAINT_WORDS = ("real", "positive", "unit_interval", "simplex", "lower_cholesky", "interval")
+
+PLANNED_LAYERS = (
+    *("lstm", "lstm_cell", "lstm_state", "gru", "gru_cell", "gru_state", "rnn", "simple_rnn"),
+    *("attention", "multi_head_attention", "local_attention_1d", "transformer_block", "scaled_dot_product_attention"),
+    *("gp", "gaussian_process", "sparse_gp", "rbf", "matern12", "matern32", "matern52", "linear_kernel", "periodic"),
+    *("real_nvp", "made", "maf", "iaf", "act_norm", "coupling", "glow", "spline_coupling", "reverse_order"),
+    *("mixture_of_logistics", "discretize", "heteroscedastic", "spectral_norm", "random_features"),
+)
+"""Layers of the road ahead: they parse, and get one clear message."""
+
+OPTIMIZERS: dict[str, tuple[str, ...]] = {
+    "adabelief": ("learning_rate", "b1", "b2", "eps", "eps_root"),
+    "adagrad": ("learning_rate", "initial_accumulator_value", "eps"),
+    "adam": ("learning_rate", "b1", "b2", "eps", "eps_root"),
+    "adamax": ("learning_rate", "b1", "b2", "eps"),
+    "adamw": ("learning_rate", "b1", "b2", "eps", "eps_root", "weight_decay"),
+    "adafactor": ("learning_rate", "min_dim_size_to_factor", "decay_rate", "momentum", "weight_decay_rate", "eps"),
+    "amsgrad": ("learning_rate", "b1", "b2", "eps", "eps_root"),
+    "lamb": ("learning_rate", "b1", "b2", "eps", "eps_root", "weight_decay"),
+    "lion": ("learning_rate", "b1", "b2", "weight_decay"),
+    "nadam": ("learning_rate", "b1", "b2", "eps", "eps_root"),
+    "nadamw": ("learning_rate", "b1", "b2", "eps", "eps_root", "weight_decay"),
+    "radam": ("learning_rate", "b1", "b2", "eps", "eps_root", "threshold"),
+    "rmsprop": ("learning_rate", "decay", "eps", "initial_scale", "centered", "momentum", "nesterov"),
+    "sgd": ("learning_rate", "momentum", "nesterov"),
+    "yogi": ("learning_rate", "b1", "b2", "eps"),
+}
+"""optax optimizers with the parameters that take numbers or booleans."""
+
+SCHEDULES: dict[str, tuple[str, ...]] = {
+    "constant_schedule": ("value",),
+    "cosine_decay_schedule": ("init_value", "decay_steps", "alpha", "exponent"),
+    "exponential_decay": (
+        "init_value",
+        "transition_steps",
+        "decay_rate",
+        "transition_begin",
+        "staircase",
+        "end_value",
+    ),
+    "linear_schedule": ("init_value", "end_value", "transition_steps", "transition_begin"),
+    "polynomial_schedule": ("init_value", "end_value", "power", "transition_steps", "transition_begin"),
+    "warmup_cosine_decay_schedule": ("init_value", "peak_value", "warmup_steps", "decay_steps", "end_value", "exponent"),
+    "warmup_exponential_decay_schedule": (
+        "init_value",
+        "peak_value",
+        "warmup_steps",
+        "transition_steps",
+        "decay_rate",
+        "transition_begin",
+        "staircase",
+        "end_value",
+    ),
+}
+"""optax schedules, usable as `learning_rate`."""

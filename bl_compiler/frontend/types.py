@@ -1,0 +1,50 @@
+"""Types and dimensions as they are written.
+
+May import: floors 0-1, `ast`, `values`, `state`.
+"""
+
+from __future__ import annotations
+
+from bl_compiler.frontend import ast
+from bl_compiler.frontend.state import Env, State
+from bl_compiler.frontend.values import PlateRef, describe
+from bl_compiler.ir.types import Dim, DimKind, DType, TensorType
+from bl_compiler.source import Span
+from bl_compiler.suggest import did_you_mean
+
+
+def lower_type(state: State, syntax: ast.TypeSyntax, env: Env) -> TensorType:
+    """The array type that `f32[batch, time=50, 128]` stands for."""
+    try:
+        dtype = DType(syntax.dtype)
+    except ValueError:
+        found = state.sink.error("BLC0214", f"unknown element type `{syntax.dtype}`", at=syntax.span)
+        close = did_you_mean(syntax.dtype, list(DType))
+        found.help(f"did you mean `{close}`?" if close else "known: " + ", ".join(f"`{d}`" for d in DType))
+        state.fail_quietly()
+    dims = tuple(_dim(state, d.size, d.name, env, d.span) for d in syntax.dims)
+    plates = [d.name for d in dims if d.is_plate]
+    if len(set(plates)) < len(plates):
+        state.fail("BLC0214", f"plate `{plates[0]}` appears twice in one type", syntax.span)
+    return TensorType(dtype, dims)
+
+
+def _dim(state: State, expr: ast.Expr, name: str, env: Env, at: Span) -> Dim:
+    if isinstance(expr, ast.Name) and env.scope.find(expr.id) is None:
+        state.unknown("dimension", expr.id, env.scope.visible(), expr.span, code="BLC0214")
+    value = state.evaluate(expr, env)
+    if isinstance(value, PlateRef):
+        if name and name != value.dim.name:
+            state.fail("BLC0214", f"the plate `{value.dim.name}` cannot be named `{name}`", at)
+        return value.dim
+    if not isinstance(value, int) or isinstance(value, bool):
+        state.fail("BLC0214", f"a dimension is an integer or a plate, found {describe(value)}", at)
+    if value < 1:
+        state.fail("BLC0203", "a dimension must be at least 1", at, label=f"this is {value}")
+    return Dim(value, name, DimKind.TIME if name == "time" else DimKind.PLAIN) if name else Dim(value)
+
+
+def dims_of_indices(state: State, indices: tuple[ast.Expr, ...], env: Env) -> tuple[Dim, ...]:
+    """Dimensions in brackets: `zeros[batch, 200]`, `Normal(0, 1)[3072]`."""
+    named = ((i.value, i.name) if isinstance(i, ast.Named) else (i, "") for i in indices)
+    return tuple(_dim(state, size, name, env, size.span) for size, name in named)

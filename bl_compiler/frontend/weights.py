@@ -1,0 +1,187 @@
+"""From a belief to IR: the parameters, the distributions and the site of one uncertain value.
+
+Invariant: `PATH` with a point value is the parameter PATH; with a mean-field posterior it is the parameters PATH/loc and
+PATH/scale and the site PATH. May import: floors 0-1, `values`, `state`, `distributions`, `library`.
+"""
+
+from __future__ import annotations
+
+from bl_compiler.frontend.distributions import broadcast_to, make_distribution
+from bl_compiler.frontend.state import State
+from bl_compiler.frontend.values import FamilyRef, PosteriorForm, describe, is_number
+from bl_compiler.ir.constraints import contains
+from bl_compiler.ir.families import FAMILIES, Family
+from bl_compiler.ir.graph import Value
+from bl_compiler.ir.initializers import Initializer, constant
+from bl_compiler.ir.types import Dim, DistType, DType, TensorType, dims_text
+from bl_compiler.source import Span
+
+_SUPPORT_CONSTRAINT = {"positive": "positive", "nonnegative": "positive", "unit_interval": "unit_interval", "simplex": "simplex"}
+
+
+def parameter(
+    state: State,
+    path: str,
+    dims: tuple[Dim, ...],
+    init: Initializer,
+    at: Span,
+    *,
+    constraint: str = "real",
+    bounds: tuple[float, float] = (0.0, 1.0),
+    dtype: DType = DType.F32,
+) -> Value:
+    """A trained value in its constrained space."""
+    state.claim(path, at)
+    type_ = TensorType(dtype, dims)
+    low, high = bounds
+    with state.typed(at):
+        raw = state.b.add("model.param", path=path, type=type_, init=init, constraint=constraint, low=low, high=high)
+        state.b.hint(raw, path.rpartition("/")[2] + ("_raw" if constraint != "real" else ""))
+        if constraint == "real":
+            return raw
+        value = state.b.add("param.constrain", raw, constraint=constraint, low=low, high=high)
+    state.b.hint(value, path.rpartition("/")[2])
+    return value
+
+
+def is_point(state: State, posterior: PosteriorForm | Value) -> bool:
+    """Whether a value with this posterior is a trained one, as everything is under the objectives `map` and `mle`."""
+    if isinstance(posterior, Value):
+        return False
+    return posterior.name == "point" or state.objective.kind in ("map", "mle")
+
+
+def point_value(
+    state: State, path: str, dims: tuple[Dim, ...], init: Initializer, prior: Value | None, at: Span, *, constraint: str = "real"
+) -> Value:
+    """A trained value, whose prior density joins the objective where there is a prior (MAP)."""
+    if prior is not None and constraint == "real":
+        assert isinstance(prior.type, DistType)
+        constraint = _SUPPORT_CONSTRAINT.get(prior.type.support, "real")
+        init = _within(init, constraint)
+    value = parameter(state, path, dims, init, at, constraint=constraint)
+    if prior is None or state.objective.kind == "mle":
+        return value
+    spread = broadcast_to(state, prior, value.tensor.dims, at, what="the prior")
+    with state.typed(at):
+        found = state.b.add("model.point", spread, value, site=path)
+    state.b.hint(found, path.rpartition("/")[2])
+    return found
+
+
+def _within(init: Initializer, constraint: str) -> Initializer:
+    """`init`, or a start inside the constraint where `init` could fall outside it."""
+    if constraint == "real" or (init[0] == "constant" and isinstance(init[1], float) and 0 < init[1] < 1):
+        return init
+    return constant(1.0 if constraint == "positive" else 0.5)
+
+
+def latent(
+    state: State,
+    path: str,
+    dims: tuple[Dim, ...],
+    init: Initializer,
+    prior: Value,
+    posterior: PosteriorForm | Value,
+    estimator: str,
+    at: Span,
+) -> Value:
+    """A random variable with its prior and posterior: the node of its site."""
+    if isinstance(posterior, PosteriorForm):
+        q = _mean_field(state, path, dims, init, prior, posterior, at)
+    else:
+        q = posterior
+        state.claim(path, at)
+    p = broadcast_to(state, prior, dims, at, what="the prior")
+    q = broadcast_to(state, q, dims, at, what="the posterior")
+    _check_posterior(state, path, p, q, at)
+    with state.typed(at):
+        value = state.b.add("model.sample", p, q, site=path, estimator=estimator)
+    state.b.hint(value, path.rpartition("/")[2])
+    return value
+
+
+def _check_posterior(state: State, path: str, p: Value, q: Value, at: Span) -> None:
+    prior, posterior = p.type, q.type
+    assert isinstance(prior, DistType) and isinstance(posterior, DistType)
+    if prior.dtype.is_float != posterior.dtype.is_float:
+        state.fail("BLC0303", f"the prior of `{path}` is {prior.family} and the posterior {posterior.family}: one is discrete", at)
+    if not posterior.reparameterized:
+        found = state.sink.error(
+            "BLC0305", f"the posterior of `{path}` is {posterior.family}, whose draws carry no gradient to its parameters", at=at
+        )
+        found.help("use a continuous, reparameterized posterior such as Normal or Gamma")
+        state.fail_quietly()
+    if not contains(prior.support, posterior.support):
+        found = state.sink.warning(
+            "BLC0351",
+            f"the posterior of `{path}` reaches where its prior has no density",
+            at=at,
+            label=f"{posterior.family} is over {posterior.support}, {prior.family} over {prior.support}",
+        )
+        found.help("the KL term is infinite there: use a posterior with the prior's support, such as LogNormal for a positive one")
+
+
+def _mean_field(
+    state: State, path: str, dims: tuple[Dim, ...], init: Initializer, prior: Value, form: PosteriorForm, at: Span
+) -> Value:
+    plate = next((d for d in dims if d.is_plate), None)
+    if plate is not None and not _whole(state, plate):
+        found = state.sink.error(
+            "BLC0303", f"`{path}` has one value per element of plate `{plate.name}` and a step sees only some of them", at=form.span
+        )
+        found.help("compute its posterior from the data: `by Normal(…)` with an encoder's outputs")
+        state.fail_quietly()
+    assert isinstance(prior.type, DistType)
+    family, extra = _family(state, path, prior.type, form)
+    scale = form.get("init_scale", 1e-2)
+    if not is_number(scale) or not isinstance(scale, (int, float)) or not scale > 0:
+        state.fail("BLC0203", f"`init_scale` must be a number greater than 0, found {describe(scale)}", form.span)
+    if family.name == "LogNormal":
+        init = constant(0.0) if init[0] == "constant" else init
+    state.claim(path, at)
+    loc = parameter(state, f"{path}/loc", dims, init, at)
+    spread = parameter(state, f"{path}/scale", dims, constant(float(scale)), at, constraint="positive")
+    named: dict[str, object] = {**extra, "loc": loc, "scale": spread}
+    return make_distribution(state, family, (), named, {}, at)
+
+
+def _whole(state: State, plate: Dim) -> bool:
+    info = next(p for p in state.plates if p.name == plate.name)
+    return info.total is not None and info.total == info.size
+
+
+def _family(state: State, path: str, prior: DistType, form: PosteriorForm) -> tuple[Family, dict[str, object]]:
+    """The family asked for, or the one that fits the prior's support, with its other parameters."""
+    asked = form.get("family", None)
+    if asked is None:
+        if prior.support in ("positive", "nonnegative"):
+            return FAMILIES["LogNormal"], {}
+        if prior.support != "real":
+            found = state.sink.error("BLC0303", f"`mean_field` has no family over {prior.support}, the support of {prior.family}", at=form.span)
+            found.help(f"write a posterior with that support for `{path}`, such as `by {prior.family}(…)`")
+            state.fail_quietly()
+        return FAMILIES["Normal"], {}
+    if isinstance(asked, FamilyRef):
+        family, extra = asked.family, {}
+        if any(p.default is None for p in family.params) and family.location_scale:
+            missing = next(p.name for p in family.params if p.default is None)
+            state.fail("BLC0204", f"`{family.name}` needs `{missing}`: write `family={family.name}({missing}=…)`", form.span)
+    elif isinstance(asked, Value) and isinstance(asked.type, DistType) and asked.type.family in FAMILIES:
+        family = FAMILIES[asked.type.family]
+        node = state.b.producer(asked)
+        assert node is not None
+        extra = {
+            p.name: v for p, v in zip(family.params, node.inputs, strict=True) if p.name not in ("loc", "scale")
+        }
+    else:
+        state.fail("BLC0205", f"`family` is a distribution family such as `Normal`, found {describe(asked)}", form.span)
+    if not family.location_scale and family.name != "LogNormal":
+        names = ", ".join(f.name for f in FAMILIES.values() if f.location_scale)
+        state.fail("BLC0303", f"`mean_field` takes a location-scale family, and `{family.name}` is none", form.span, help=f"use one of {names}, LogNormal")
+    return family, dict(extra)
+
+
+def value_dims(value: Value) -> str:
+    """Dimensions in words."""
+    return dims_text(value.tensor.dims)

@@ -1,0 +1,1 @@
+"""The intermediate representation: types, ops, graphs, their text and JSON forms, their verifier."""

@@ -1,0 +1,99 @@
+"""Reading arrays from `.npz` files, every failure a diagnostic.
+
+Invariant: nothing is unpickled, and only the arrays asked for are read. May import: floors 0-1, numpy.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bl_compiler.diagnostics import Sink
+
+Array = NDArray[np.generic]
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, NotImplementedError, SyntaxError)
+"""What a truncated, foreign or hand-made file makes NumPy and zipfile raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class NpzFile:
+    """The arrays of a file that were asked for, and the names of all it holds."""
+
+    path: str
+    names: tuple[str, ...]
+    arrays: dict[str, Array]
+
+
+def read_npz(path: str, wanted: Collection[str] | None, sink: Sink) -> NpzFile | None:
+    """The arrays named `wanted` (all for None) that the file holds, or None after an error on the sink."""
+    if not _looks_right(path, sink):
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = tuple(archive.files)
+            arrays: dict[str, Array] = {}
+            for name in names:
+                if wanted is None or name in wanted:
+                    array = _member(archive, name, path, sink)
+                    if array is None:
+                        return None
+                    arrays[name] = array
+    except _DAMAGE as fault:
+        sink.error("BLC0010", f"`{path}` is not a complete .npz file: {_reason(fault)}").help(
+            "write it again with `numpy.savez`; an interrupted download or copy leaves such files"
+        )
+        return None
+    return NpzFile(path, names, arrays)
+
+
+def _looks_right(path: str, sink: Sink) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(6)
+    except (OSError, ValueError) as fault:
+        sink.error("BLC0010", f"cannot read `{path}`: {_reason(fault)}")
+        return False
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return True
+    if head == b"\x93NUMPY":
+        sink.error("BLC0010", f"`{path}` holds one array without a name (.npy)").help(
+            "give arrays the names of the model's inputs: `numpy.savez('data.npz', x=x, y=y)`"
+        )
+    else:
+        what = "is empty" if not head else "is not an .npz file"
+        sink.error("BLC0010", f"`{path}` {what}").help(
+            "write arrays under the names of the model's inputs: `numpy.savez('data.npz', x=x, y=y)`"
+        )
+    return False
+
+
+def _member(archive: np.lib.npyio.NpzFile, name: str, path: str, sink: Sink) -> Array | None:
+    try:
+        found = archive[name]
+    except MemoryError:
+        sink.error("BLC0010", f"array `{name}` of `{path}` does not fit into memory")
+        return None
+    except _DAMAGE as fault:
+        if "allow_pickle" in str(fault) or "Object arrays" in str(fault):
+            sink.error("BLC0010", f"array `{name}` of `{path}` holds Python objects").help(
+                "store arrays of numbers: unpickling objects could run any code, so `blc` never does"
+            )
+        else:
+            sink.error("BLC0010", f"array `{name}` of `{path}` cannot be read: {_reason(fault)}").help(
+                "write the file again with `numpy.savez`"
+            )
+        return None
+    # A member that is not an array comes as bytes, and bytes are no array of numbers either.
+    return np.asarray(found)
+
+
+def _reason(fault: BaseException) -> str:
+    text = (getattr(fault, "strerror", None) or str(fault).strip("'\"") or type(fault).__name__).split("\n")[0]
+    return text[:1].lower() + text[1:].rstrip(".")

@@ -1,0 +1,13 @@
+"""The Python twin of bayesian_mlp.blg: both lower to the same IR."""
+
+import bl_compiler as bl
+
+with bl.Model("bayesian_mlp") as model:
+    bayesian = bl.option("bayesian", True)
+    batch = bl.plate("batch", 128, of=1437)
+    x = bl.input("x", bl.f32[batch, 64])
+    y = bl.input("y", bl.i32[batch])
+    with bl.believe(kernel=bl.Normal(0, 1).by(bl.mean_field), when=bayesian):
+        logits = x | bl.dense(128) | bl.relu | bl.dense(10)
+    bl.observe(y, bl.Categorical(logits=logits))
+    bl.optimize(bl.adam(learning_rate=3e-3))
