@@ -105,13 +105,15 @@ class Sink:
     """Collects diagnostics; phases stop between, not within, so one run shows several errors.
 
     Args:
+        warn: names of lints (or codes, or groups) to report though their group is off: `pedantic` is off unless named.
         allow: names of lints (or codes) to drop.
         deny: names of lints (or codes, or "warnings") to turn into errors.
     """
 
-    def __init__(self, *, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
+    def __init__(self, *, warn: Iterable[str] = (), allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
         self.diagnostics: list[Diagnostic] = []
         self.sources: dict[str, SourceFile] = {}
+        self._warn = frozenset(warn)
         self._allow = frozenset(allow)
         self._deny = frozenset(deny)
         self._seen: set[tuple[str, str, Span]] = set()
@@ -125,9 +127,11 @@ class Sink:
         return self._add(code, Severity.ERROR, message, at, label)
 
     def warning(self, code: str, message: str, *, at: Span = NO_SPAN, label: str = "") -> Diagnostic:
-        """Report a lint; `allow` and `deny` of this sink and `# blc: allow(name)` comments apply."""
+        """Report a lint; `warn`, `allow` and `deny` of this sink and `# blc: allow(name)` comments apply."""
         names = {code, CODES[code].lint, CODES[code].group}
         if names & self._allow or names & self._allowed_in_source(at):
+            return Diagnostic(code, Severity.WARNING, message)
+        if CODES[code].group == "pedantic" and not names & (self._warn | self._deny):
             return Diagnostic(code, Severity.WARNING, message)
         denied = names & self._deny or "warnings" in self._deny
         return self._add(code, Severity.ERROR if denied else Severity.WARNING, message, at, label)

@@ -165,13 +165,11 @@ class Options:
             return "warn"
         return "allow" if names & set(self.allow) else None
 
-    def lint_filter(self) -> dict[Literal["allow", "deny"], frozenset[str]]:
+    def lint_filter(self) -> dict[LintLevel, frozenset[str]]:
         """The keyword arguments of `diagnostics.Sink` that carry out `lint_levels`."""
         levels = self.lint_levels()
-        return {
-            "allow": frozenset(code for code, level in levels.items() if level == "allow"),
-            "deny": frozenset(code for code, level in levels.items() if level == "deny"),
-        }
+        wanted: tuple[LintLevel, ...] = ("warn", "allow", "deny")
+        return {level: frozenset(code for code in levels if levels[code] == level) for level in wanted}
 
 
 # --- texts to values -------------------------------------------------------------------------------------------------

@@ -16,8 +16,6 @@ from pathlib import Path
 from bl_compiler.cli.exits import Exit
 from bl_compiler.cli.term import Terminal
 
-REPORT_TO = "https://github.com/bl-compiler/bl_compiler/issues"
-
 
 def report_crash(fault: BaseException, arguments: Sequence[str], term: Terminal) -> int:
     """Write `blc-crash-HASH.txt` and say where it is; returns the exit code."""
@@ -32,7 +30,7 @@ def report_crash(fault: BaseException, arguments: Sequence[str], term: Terminal)
     if reproducer:
         term.err(f"  = note: the IR as it entered the failing pass is in {reproducer}\n")
     if path is not None:
-        term.err(f"  = help: please attach this file to a report at {REPORT_TO}: {path}\n")
+        term.err(f"  = help: please attach this file to a bug report: {path}\n")
     return Exit.INTERNAL
 
 

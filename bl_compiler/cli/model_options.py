@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _apply(function: F, section: str, options: Mapping[str, Mapping[str, Any]]) -> F:
     """Declare options, by their spellings, in the order of the help."""
-    for spellings, details in reversed(options.items()):
+    for spellings, details in reversed(list(options.items())):
         function = opt(*spellings.split(), **{"section": section, **details})(function)
     return function
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bl_compiler.frontend import ast
 from bl_compiler.frontend.library import ESTIMATORS, PLANNED_ESTIMATORS, PLANNED_POSTERIORS, POSTERIORS
 from bl_compiler.frontend.state import Env, State
-from bl_compiler.frontend.values import Belief, Poison, PosteriorForm, describe, is_distribution, is_number
+from bl_compiler.frontend.values import Belief, Poison, FamilyRef, PosteriorForm, describe, is_distribution
 from bl_compiler.ir.constraints import CONSTRAINTS
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.types import DistType
@@ -20,10 +20,8 @@ def prior_of(state: State, expr: ast.Expr, env: Env) -> Value:
     if isinstance(found, Poison):
         state.fail_quietly()
     if not isinstance(found, Value) or not is_distribution(found):
-        help = "write `Normal(…)` or another distribution"
-        if isinstance(expr, ast.Name) or is_number(found):
-            help = f"write a distribution with its parameters, such as `{expr.id if isinstance(expr, ast.Name) else 'Normal'}(0, 1)`"
-        state.fail("BLC0301", f"expected a distribution, found {describe(found)}", expr.span, help=help)
+        family = f"{expr.id}(…)" if isinstance(found, FamilyRef) and isinstance(expr, ast.Name) else "Normal(…)"
+        state.fail("BLC0301", f"expected a distribution, found {describe(found)}", expr.span, help=f"write a distribution with its parameters: `{family}`")
     return found
 
 
@@ -42,7 +40,12 @@ def posterior_of(state: State, expr: ast.Expr, env: Env) -> PosteriorForm | Valu
     if isinstance(found, Poison):
         state.fail_quietly()
     if not isinstance(found, Value) or not is_distribution(found):
-        state.fail("BLC0301", f"expected a posterior, found {describe(found)}", expr.span, help="write `mean_field`, `point` or a distribution")
+        state.fail(
+            "BLC0301",
+            f"expected a posterior, found {describe(found)}",
+            expr.span,
+            help="write `mean_field`, `point` or a distribution",
+        )
     return found
 
 
@@ -106,6 +109,9 @@ def belief_argument(state: State, item: ast.Argument | ast.BeliefArgument, env: 
     form = posterior_of(state, item.value, env)
     if isinstance(form, Value) or form.name != "point":
         state.fail(
-            "BLC0204", f"`{item.name} = …` takes `point`", item.span, help=f"to give it a prior, write `{item.name} ~ Normal(0, 1) by mean_field`"
+            "BLC0204",
+            f"`{item.name} = …` takes `point`",
+            item.span,
+            help=f"to give it a prior, write `{item.name} ~ Normal(0, 1) by mean_field`",
         )
     return Belief((item.name,), (), None, form, "auto", item.span)

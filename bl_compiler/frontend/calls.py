@@ -77,7 +77,11 @@ def apply(state: State, callee: object, arguments: Arguments, env: Env, at: Span
     """Call a value. `key` identifies the place in the text, so that a place makes one instance."""
     if any(isinstance(v, Poison) for v in (callee, *arguments.positional, *arguments.named.values())):
         state.fail_quietly()
-    if arguments.positional and is_distribution(arguments.positional[0]) and isinstance(callee, (BuiltinRef, UserLayer, Instance)):
+    if (
+        arguments.positional
+        and is_distribution(arguments.positional[0])
+        and isinstance(callee, (BuiltinRef, UserLayer, Instance))
+    ):
         _refuse_push_forward(state, callee, arguments, at)
     match callee:
         case BuiltinRef():
@@ -97,9 +101,17 @@ def apply(state: State, callee: object, arguments: Arguments, env: Env, at: Span
     state.fail("BLC0205", f"{describe(callee)} cannot be called", at)
 
 
-def _refuse_push_forward(state: State, callee: BuiltinRef | UserLayer | Instance, arguments: Arguments, at: Span) -> None:
+def _refuse_push_forward(
+    state: State, callee: BuiltinRef | UserLayer | Instance, arguments: Arguments, at: Span
+) -> None:
     """A pipe from a distribution needs a reversible layer; `gaussian`-like functions of arrays are no such layers."""
-    name = callee.spec.name if isinstance(callee, BuiltinRef) else callee.definition.name if isinstance(callee, UserLayer) else callee.kind
+    name = (
+        callee.spec.name
+        if isinstance(callee, BuiltinRef)
+        else callee.definition.name
+        if isinstance(callee, UserLayer)
+        else callee.kind
+    )
     found = state.sink.error("BLC0308", f"`{name}` is not reversible, so it cannot push a distribution forward", at=at)
     found.label(arguments.spans.get("0", at), f"this is {describe(arguments.positional[0])}")
     found.help("draw a value first with `.sample()`, or use a reversible layer")
@@ -125,7 +137,9 @@ def _call_builtin(state: State, spec: LayerSpec, arguments: Arguments, env: Env,
     if key in env.frame.instances:
         instance = env.frame.instances[key]
     else:
-        path = _explicit_path(state, name, env, arguments, at) if name is not None else env.frame.instance_path(spec.name)
+        path = (
+            _explicit_path(state, name, env, arguments, at) if name is not None else env.frame.instance_path(spec.name)
+        )
         beliefs = env.beliefs.and_(*arguments.beliefs)
         instance = Instance(spec, path, {}, {}, beliefs, env.frame.layers, at)
         env.frame.instances[key] = instance
@@ -172,22 +186,32 @@ def match_arguments(
             position += 1
     if rest:
         takes = f"{len(params)} argument{'s' * (len(params) != 1)}"
-        state.fail("BLC0204", f"{what} takes {takes}, not {len(arguments.positional)}", arguments.spans.get(str(position), at))
+        state.fail(
+            "BLC0204", f"{what} takes {takes}, not {len(arguments.positional)}", arguments.spans.get(str(position), at)
+        )
     known = [p.name for p in params]
     for name, value in arguments.named.items():
         if name not in known:
-            state.unknown(f"argument of {what.strip('`')}", name, known, arguments.spans.get(name, at), code="BLC0204")
+            state.unknown(f"argument of {what}", name, known, arguments.spans.get(name, at), code="BLC0204")
         if name in bound and name in spans:
             state.fail("BLC0204", f"`{name}` of {what} is given twice", arguments.spans.get(name, at))
         bound[name], spans[name] = value, arguments.spans.get(name, at)
     for param in params:
         if param.name not in bound and param.required:
-            state.fail("BLC0204", f"{what} needs `{param.name}`", at, help=f"it takes {', '.join(f'`{k}`' for k in known)}")
+            state.fail(
+                "BLC0204", f"{what} needs `{param.name}`", at, help=f"it takes {', '.join(f'`{k}`' for k in known)}"
+            )
     return bound, spans
 
 
 def _run(
-    state: State, spec: LayerSpec, bound: Mapping[str, object], spans: Mapping[str, Span], env: Env, instance: Instance | None, at: Span
+    state: State,
+    spec: LayerSpec,
+    bound: Mapping[str, object],
+    spans: Mapping[str, Span],
+    env: Env,
+    instance: Instance | None,
+    at: Span,
 ) -> object:
     context = Context(state, env, instance, lambda f, args: _call_function_value(state, f, args, env, at))
     positional: list[object] = []
@@ -205,7 +229,10 @@ def _run(
             value = [state.array(v, span, "an array") for v in value]
         if param.variadic:
             assert isinstance(value, list)
-            positional = [*(named.pop(p.name) for p in spec.params[: spec.params.index(param)] if p.name in named), *value]
+            positional = [
+                *(named.pop(p.name) for p in spec.params[: spec.params.index(param)] if p.name in named),
+                *value,
+            ]
         else:
             named[param.name] = value
     scope = instance.path if instance is not None else state.b.scope
@@ -229,7 +256,9 @@ def _apply_instance(state: State, instance: Instance, arguments: Arguments, env:
     if isinstance(instance.layer, UserLayer):
         first, *others = instance.layer.definition.params or (None,)
         if first is None or len(arguments.positional) != 1 or arguments.named:
-            state.fail("BLC0204", f"the instance `{instance.path}` takes its input only: its other arguments are given", at)
+            state.fail(
+                "BLC0204", f"the instance `{instance.path}` takes its input only: its other arguments are given", at
+            )
         return _run_body(state, instance, {**instance.arguments, first.name: arguments.positional[0]}, at)
     inputs = [p for p in instance.layer.params if p.takes_value or p.takes_values]
     bound, spans = match_arguments(state, f"`{instance.path}`", inputs, arguments, at)
@@ -249,7 +278,11 @@ def _call_user_layer(state: State, layer: UserLayer, arguments: Arguments, env: 
     if key in env.frame.instances:
         instance = env.frame.instances[key]
     else:
-        path = _explicit_path(state, name, env, arguments, at) if name is not None else env.frame.instance_path(definition.name)
+        path = (
+            _explicit_path(state, name, env, arguments, at)
+            if name is not None
+            else env.frame.instance_path(definition.name)
+        )
         layers = (*env.frame.layers, definition.name)
         instance = Instance(layer, path, {}, {}, env.beliefs.and_(*arguments.beliefs), layers, at, Frame(path, layers))
         env.frame.instances[key] = instance
@@ -268,7 +301,12 @@ def _run_body(state: State, instance: Instance, bound: Mapping[str, object], at:
     assert isinstance(instance.layer, UserLayer) and instance.frame is not None
     definition = instance.layer.definition
     if state.depth >= _MAX_DEPTH:
-        state.fail("BLC0215", f"`{definition.name}` is nested more than {_MAX_DEPTH} deep", at, help="a layer must not use itself")
+        state.fail(
+            "BLC0215",
+            f"`{definition.name}` is nested more than {_MAX_DEPTH} deep",
+            at,
+            help="a layer must not use itself",
+        )
     scope = Scope(instance.layer.scope)
     for param in definition.params:
         scope.names[param.name] = Bound(bound[param.name], param.span, "parameter", used=True)

@@ -34,7 +34,13 @@ class Context:
         return self._instance
 
     def weight(
-        self, role: str, dims: Sequence[int | Dim], init: Initializer, *, constraint: str = "real", dtype: DType = DType.F32
+        self,
+        role: str,
+        dims: Sequence[int | Dim],
+        init: Initializer,
+        *,
+        constraint: str = "real",
+        dtype: DType = DType.F32,
     ) -> Value:
         """See `LayerContext.weight`."""
         owner, full = self._owner, dims_of(*dims)
@@ -53,7 +59,9 @@ class Context:
         owner.weights[role] = value
         return value
 
-    def _new_weight(self, owner: Instance, role: str, dims: tuple[Dim, ...], init: Initializer, constraint: str, dtype: DType) -> Value:
+    def _new_weight(
+        self, owner: Instance, role: str, dims: tuple[Dim, ...], init: Initializer, constraint: str, dtype: DType
+    ) -> Value:
         from bl_compiler.frontend.weights import parameter
 
         state, path = self._state, f"{owner.path}/{role}"

@@ -60,13 +60,24 @@ def lower_param(state: State, statement: ast.Param, env: Env) -> Value:
     if not type_.dtype.is_float:
         state.fail("BLC0207", f"a parameter is trained, so it is a float, not {type_.dtype}", statement.type.span)
     if any(d.is_plate for d in type_.dims):
-        state.fail("BLC0206", f"a parameter has no plate, `{statement.name}` has {type_}", statement.type.span, help="a plate-local value is an input or a `sample`")
+        state.fail(
+            "BLC0206",
+            f"a parameter has no plate, `{statement.name}` has {type_}",
+            statement.type.span,
+            help="a plate-local value is an input or a `sample`",
+        )
     constraint, bounds = _constraint(state, statement.constraint, env)
     init = _initial(state, statement, [d.size for d in type_.dims], constraint, bounds, env)
     if constraint in ("simplex", "lower_cholesky") and type_.rank < (1 if constraint == "simplex" else 2):
-        state.fail("BLC0206", f"`{constraint}` needs {'a vector' if constraint == 'simplex' else 'a matrix'}, found {type_}", statement.type.span)
+        state.fail(
+            "BLC0206",
+            f"`{constraint}` needs {'a vector' if constraint == 'simplex' else 'a matrix'}, found {type_}",
+            statement.type.span,
+        )
     path = env.frame.unique(statement.name)
-    value = parameter(state, path, type_.dims, init, statement.span, constraint=constraint, bounds=bounds, dtype=type_.dtype)
+    value = parameter(
+        state, path, type_.dims, init, statement.span, constraint=constraint, bounds=bounds, dtype=type_.dtype
+    )
     env.frame.shared[id(statement)] = value
     return value
 
@@ -79,7 +90,11 @@ def _constraint(state: State, expr: ast.Expr | None, env: Env) -> tuple[str, tup
         state.fail("BLC0205", "expected the name of a constraint", expr.span)
     if name.id not in CONSTRAINT_WORDS:
         state.unknown("constraint", name.id, list(CONSTRAINT_WORDS), name.span)
-    values = [state.evaluate(a.value, env) for a in expr.arguments if isinstance(a, ast.Argument)] if isinstance(expr, ast.Call) else []
+    values = (
+        [state.evaluate(a.value, env) for a in expr.arguments if isinstance(a, ast.Argument)]
+        if isinstance(expr, ast.Call)
+        else []
+    )
     if name.id != "interval":
         if values:
             state.fail("BLC0204", f"`{name.id}` takes no arguments", expr.span)
@@ -98,7 +113,9 @@ def _initial(
     value = state.evaluate(statement.init, env)
     at = statement.init.span
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        low, high = {"positive": (0.0, float("inf")), "unit_interval": (0.0, 1.0), "interval": bounds}.get(constraint, (None, None))
+        low, high = {"positive": (0.0, float("inf")), "unit_interval": (0.0, 1.0), "interval": bounds}.get(
+            constraint, (None, None)
+        )
         if low is not None and high is not None and not low < value < high:
             rule = "greater than 0" if constraint == "positive" else f"between {low} and {high}"
             state.fail("BLC0302", f"`{statement.name}` must start {rule}", at, label=f"this is {value}")
@@ -107,6 +124,13 @@ def _initial(
         if constraint == "simplex" and not value > 0:
             state.fail("BLC0302", f"`{statement.name}` must start greater than 0", at, label=f"this is {value}")
         return constant(float(value))
+    if constraint not in ("real", "lower_cholesky") or (constraint == "lower_cholesky" and value != "identity"):
+        state.fail(
+            "BLC0302",
+            f"`{statement.name}` is constrained, so it needs a number to start from",
+            at,
+            help="write a number inside the constraint",
+        )
     with state.typed(at, {"init": at}):
         return resolve("init", value, [s for s in shape if isinstance(s, int)])
 
@@ -114,7 +138,9 @@ def _initial(
 # --- objective and optimizer -----------------------------------------------------------------------------------------
 
 
-def _form(state: State, expr: ast.Expr, table: Mapping[str, tuple[str, ...]], what: str, env: Env) -> tuple[str, dict[str, tuple[ast.Expr, Span]]]:
+def _form(
+    state: State, expr: ast.Expr, table: Mapping[str, tuple[str, ...]], what: str, env: Env
+) -> tuple[str, dict[str, tuple[ast.Expr, Span]]]:
     name = expr.function if isinstance(expr, ast.Call) else expr
     if not isinstance(name, ast.Name):
         state.fail("BLC0205", f"expected the name of {'an' if what[0] in 'aeiou' else 'a'} {what}", expr.span)
@@ -124,7 +150,9 @@ def _form(state: State, expr: ast.Expr, table: Mapping[str, tuple[str, ...]], wh
     given: dict[str, tuple[ast.Expr, Span]] = {}
     for position, item in enumerate(expr.arguments if isinstance(expr, ast.Call) else ()):
         if isinstance(item, ast.BeliefArgument) or (not item.name and position >= len(known)):
-            state.fail("BLC0204", f"`{name.id}` takes {', '.join(f'`{k}`' for k in known) or 'no arguments'}", item.span)
+            state.fail(
+                "BLC0204", f"`{name.id}` takes {', '.join(f'`{k}`' for k in known) or 'no arguments'}", item.span
+            )
         key = item.name or known[position]
         if key not in known:
             state.unknown(f"argument of `{name.id}`", key, list(known), item.span, code="BLC0204")
@@ -160,7 +188,9 @@ def _kl_weight(state: State, expr: ast.Expr, env: Env) -> tuple[float, tuple[flo
     if isinstance(expr, ast.Call) and isinstance(expr.function, ast.Name) and expr.function.id == "anneal":
         _, given = _form(state, expr, {"anneal": ("start", "end", "steps")}, "schedule", env)
         if set(given) != {"start", "end", "steps"}:
-            state.fail("BLC0204", "`anneal` takes `start`, `end` and `steps`: `anneal(0.0, 1.0, steps=10_000)`", expr.span)
+            state.fail(
+                "BLC0204", "`anneal` takes `start`, `end` and `steps`: `anneal(0.0, 1.0, steps=10_000)`", expr.span
+            )
         start, end = (_number(state, given[k][0], env, f"`{k}`") for k in ("start", "end"))
         if min(start, end) < 0:
             state.fail("BLC0203", "the weight of the KL term must not be negative", expr.span)

@@ -21,10 +21,17 @@ _CLAMP = 1.1920929e-07
 
 
 def make_distribution(
-    state: State, family: Family, positional: Sequence[object], named: Mapping[str, object], spans: Mapping[str, Span], at: Span
+    state: State,
+    family: Family,
+    positional: Sequence[object],
+    named: Mapping[str, object],
+    spans: Mapping[str, Span],
+    at: Span,
 ) -> Value:
     """A distribution of a family; `spans` holds the place of each argument by name or position."""
     given = _assign(state, family, positional, named, spans, at)
+    placed = {p.name: spans[str(i)] for i, p in enumerate(family.params) if str(i) in spans}
+    spans = {**placed, **spans}
     operands: list[Value] = []
     with state.typed(at):
         for param in family.params:
@@ -39,7 +46,9 @@ def make_distribution(
             elif param.default is not None:
                 operands.append(state.b.const(float(param.default), DType.F32))
             else:
-                choices = " or ".join(f"`{n}`" for n in [param.name, *(a for a, c in family.alternatives if c == param.name)])
+                choices = " or ".join(
+                    f"`{n}`" for n in [param.name, *(a for a, c in family.alternatives if c == param.name)]
+                )
                 state.fail("BLC0204", f"`{family.name}` needs {choices}", at)
         if family.name == "MultivariateNormal" and operands[0].tensor.rank == 0:
             operands[0] = state.b.broadcast(operands[0], (operands[1].tensor.dims[-1],))
@@ -49,12 +58,19 @@ def make_distribution(
 
 
 def _assign(
-    state: State, family: Family, positional: Sequence[object], named: Mapping[str, object], spans: Mapping[str, Span], at: Span
+    state: State,
+    family: Family,
+    positional: Sequence[object],
+    named: Mapping[str, object],
+    spans: Mapping[str, Span],
+    at: Span,
 ) -> dict[str, object]:
     names = [p.name for p in family.params]
     known = [*names, *(a for a, _ in family.alternatives)]
     if len(positional) > len(names):
-        state.fail("BLC0204", f"`{family.name}` takes {len(names)} parameters ({', '.join(names)}), not {len(positional)}", at)
+        state.fail(
+            "BLC0204", f"`{family.name}` takes {len(names)} parameters ({', '.join(names)}), not {len(positional)}", at
+        )
     # NumPyro's first parameter of the counting families is `probs` or `logits`: a bare positional one would be a guess.
     if positional and family.alternatives and names[0] == "logits":
         found = state.sink.error("BLC0204", f"say which parameter of `{family.name}` this is", at=spans.get("0", at))
@@ -70,7 +86,11 @@ def _assign(
     for alternative, canonical in family.alternatives:
         rivals = [n for n in (canonical, *(a for a, c in family.alternatives if c == canonical)) if n in given]
         if len(rivals) > 1:
-            state.fail("BLC0204", f"`{family.name}` takes either `{rivals[0]}` or `{rivals[1]}`, not both", spans.get(alternative, at))
+            state.fail(
+                "BLC0204",
+                f"`{family.name}` takes either `{rivals[0]}` or `{rivals[1]}`, not both",
+                spans.get(alternative, at),
+            )
     return given
 
 
@@ -78,10 +98,14 @@ def _check_number(state: State, family: Family, param: FamilyParam, value: objec
     if not is_number(value):
         return
     assert isinstance(value, (int, float))
-    bad = (param.constraint == "positive" and value <= 0) or (param.constraint == "nonnegative_integer" and (value < 0 or value != int(value)))
+    bad = (param.constraint == "positive" and value <= 0) or (
+        param.constraint == "nonnegative_integer" and (value < 0 or value != int(value))
+    )
     if bad or value != value:
         rule = CONSTRAINTS[param.constraint].doc
-        found = state.sink.error("BLC0302", f"`{param.name}` of `{family.name}` must be {rule}", at=at, label=f"this is {value}")
+        found = state.sink.error(
+            "BLC0302", f"`{param.name}` of `{family.name}` must be {rule}", at=at, label=f"this is {value}"
+        )
         if bad and param.constraint == "positive":
             found.help("write a number greater than 0, or constrain it with `softplus` or `param … in positive`")
         state.fail_quietly()
@@ -163,7 +187,9 @@ def expand(state: State, d: Value, dims: tuple[Dim, ...], at: Span) -> Value:
     """`Normal(0, 1)[3072]`: independent copies as one event."""
     assert isinstance(d.type, DistType)
     if d.type.batch:
-        found = state.sink.error("BLC0206", f"only a distribution without batch dimensions expands, this one has {d.type}", at=at)
+        found = state.sink.error(
+            "BLC0206", f"only a distribution without batch dimensions expands, this one has {d.type}", at=at
+        )
         found.help("give its parameters the full shape instead")
         state.fail_quietly()
     with state.typed(at):

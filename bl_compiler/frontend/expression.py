@@ -65,7 +65,9 @@ class Expression:
         return iter(self.parts)
 
     def __bool__(self) -> bool:
-        raise TypeError("a symbolic value is neither true nor false while the model is built; use `bl.select(condition, a, b)`")
+        raise TypeError(
+            "a symbolic value is neither true nor false while the model is built; use `bl.select(condition, a, b)`"
+        )
 
     def __hash__(self) -> int:
         return id(self)
@@ -205,7 +207,9 @@ def tree_of(value: object) -> ast.Expr:
         return ast.TupleExpr(tuple(map(tree_of, value)), span=here())
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         return tree_of(value.item())
-    raise TypeError(f"a model holds symbolic values, numbers, strings and lists, not {type(value).__name__}; data goes through `bl.input`")
+    raise TypeError(
+        f"a model holds symbolic values, numbers, strings and lists, not {type(value).__name__}; data goes through `bl.input`"
+    )
 
 
 def trees_of(values: Sequence[object]) -> tuple[ast.Expr, ...]:

@@ -30,7 +30,7 @@ def span_at(source: SourceFile, start: int, end: int) -> Span:
 
 
 class Repair(NamedTuple):
-    """How the parser goes on: as if a token of this terminal stood up to offset `end`; or nothing, if `terminal` is empty."""
+    """How the parser goes on: as if a token of this terminal, or nothing if it is empty, stood up to offset `end`."""
 
     end: int
     terminal: str = ""
@@ -40,7 +40,7 @@ class Repair(NamedTuple):
 class Failure:
     """The text at which the parser stopped and what it would have accepted there.
 
-    `terminal` is empty where the text is no token at all; `stack` holds what is parsed and not yet part of a whole item.
+    `terminal` is empty where the text is no token; `stack` holds what is parsed and not yet part of a whole item.
     """
 
     source: SourceFile
@@ -76,6 +76,11 @@ class Failure:
         return not self.line_before.strip()
 
     @property
+    def looks_like_start(self) -> bool:
+        """Whether the offending text stands where people start statements."""
+        return self.first_on_line or self.line_before.rstrip().endswith(("{", "}", ";"))
+
+    @property
     def word(self) -> str:
         """The offending text if it is a word, else empty."""
         return self.text if re.fullmatch(r"[^\W\d]\w*", self.text) else ""
@@ -83,7 +88,7 @@ class Failure:
     @property
     def tokens(self) -> list[Token]:
         """The tokens on the stack that are not yet part of a tree."""
-        return [entry for entry in self.stack if not hasattr(entry, "children")]  # type: ignore[misc]
+        return [entry for entry in self.stack if not hasattr(entry, "children")]
 
     @property
     def opener(self) -> Token | None:

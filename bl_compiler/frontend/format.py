@@ -107,9 +107,7 @@ class _Formatter(ExpressionFormatter):
                 return group("mesh ", nest(INDENT, join(cat(",", LINE), parts)))
             case ast.Shard(axis, mesh_axis):
                 return f"shard {axis} -> {mesh_axis}"
-            case (
-                ast.Objective(value) | ast.Optimize(value) | ast.Next(value) | ast.Emit(value) | ast.Return(value)
-            ):
+            case ast.Objective(value) | ast.Optimize(value) | ast.Next(value) | ast.Emit(value) | ast.Return(value):
                 return cat(f"{type(statement).__name__.lower()} ", self.expr(value))
             case _:
                 raise TypeError(f"no text for {type(statement).__name__}")

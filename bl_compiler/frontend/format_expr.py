@@ -6,12 +6,13 @@ May import: floor 0, `ast`, `comments`, `layout`, `literals`.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from bl_compiler.frontend import ast
 from bl_compiler.frontend.comments import Comment, CommentQueue
-from bl_compiler.frontend.layout import HARD, LINE, SOFT, Broken, Doc, Suffix, cat, group, join, nest
+from bl_compiler.frontend.layout import HARD, LINE, SOFT, Broken, Doc, Suffix, cat, group, join, nest, render
 from bl_compiler.frontend.literals import spell
 from bl_compiler.source import Span
 
@@ -254,3 +255,15 @@ class ExpressionFormatter(ABC):
         if loop.grouped or len(loop.carries) > 1:
             return [LINE, "from ", self.items("(", loop.carries, ")", following.span)]
         return [LINE, "from ", self._item(loop.carries[0])]
+
+
+def format_expr(expr: ast.Expr) -> str:
+    """One line of text for an expression, for messages; the bodies of loops are left out."""
+    return render(_Brief(CommentQueue(())).expr(expr), sys.maxsize)
+
+
+class _Brief(ExpressionFormatter):
+    """Leaves the bodies of loops out."""
+
+    def block(self, block: ast.Block) -> Doc:
+        return "{ … }" if block.statements else "{}"

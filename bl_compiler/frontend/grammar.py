@@ -37,7 +37,7 @@ def parser() -> Lark:
     if table is not None:
         # A table that passed its checksum and still does not load was written by something else: as good as absent.
         with contextlib.suppress(LookupError, TypeError, ValueError, AttributeError):
-            return Lark.load(table)  # type: ignore[arg-type]  # a dictionary is as good as a file of it
+            return Lark.load(table)  # a dictionary is as good as a file of it
     built = build_parser(grammar)
     if path:
         _write_table(path, built)
@@ -119,7 +119,9 @@ def _write_table(path: Path, built: Lark) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        if not _private(path.parent.stat()):
+            return
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
         temporary.replace(path)
     except OSError:

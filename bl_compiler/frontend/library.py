@@ -78,7 +78,14 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
     ),
     "linear_schedule": ("init_value", "end_value", "transition_steps", "transition_begin"),
     "polynomial_schedule": ("init_value", "end_value", "power", "transition_steps", "transition_begin"),
-    "warmup_cosine_decay_schedule": ("init_value", "peak_value", "warmup_steps", "decay_steps", "end_value", "exponent"),
+    "warmup_cosine_decay_schedule": (
+        "init_value",
+        "peak_value",
+        "warmup_steps",
+        "decay_steps",
+        "end_value",
+        "exponent",
+    ),
     "warmup_exponential_decay_schedule": (
         "init_value",
         "peak_value",

@@ -27,7 +27,17 @@ _SAME = (
     "math.reduce_max",
     "math.reduce_min",
 )
-_BOTH = ("math.add", "math.mul", "math.div", "math.pow", "math.max", "math.min", "tensor.concat", "linear.einsum", "math.select")
+_BOTH = (
+    "math.add",
+    "math.mul",
+    "math.div",
+    "math.pow",
+    "math.max",
+    "math.min",
+    "tensor.concat",
+    "linear.einsum",
+    "math.select",
+)
 
 
 def run_lints(state: State) -> None:
@@ -98,7 +108,15 @@ def _by_form(node: Node, operands: list[bool]) -> bool:
         return any(operands)
     if name == "param.constrain":
         return node.attrs.text("constraint") != "interval" or node.attrs.number("low") >= 0
-    if name in ("model.input", "model.state", "prob.variance", "prob.probs", "linalg.cholesky", "tensor.one_hot", "tensor.iota"):
+    if name in (
+        "model.input",
+        "model.state",
+        "prob.variance",
+        "prob.probs",
+        "linalg.cholesky",
+        "tensor.one_hot",
+        "tensor.iota",
+    ):
         return True
     if name in ("model.sample", "model.noise"):
         support = node.inputs[-1].type
@@ -139,4 +157,6 @@ def unused_names(state: State, names: dict[str, Bound]) -> None:
         if bound.kind == "input":
             state.sink.warning("BLC0357", f"the input `{name}` is never used", at=bound.span)
         elif bound.kind == "let":
-            state.sink.warning("BLC0356", f"`{name}` is never used", at=bound.span).help("start its name with `_` to say that this is meant")
+            state.sink.warning("BLC0356", f"`{name}` is never used", at=bound.span).help(
+                "start its name with `_` to say that this is meant"
+            )

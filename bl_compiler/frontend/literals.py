@@ -70,7 +70,7 @@ def read_string(text: str) -> str:
     return _ESCAPE.sub(value, text[1:-1])
 
 
-def spell(value: int | float | str | bool | None) -> str:
+def spell(value: int | float | str | None) -> str:
     """The canonical spelling of a value: `50_000`, `1e-05`, `"text"`, `true`, `none`."""
     match value:
         case None:

@@ -60,7 +60,9 @@ def lower(
     if len(sink.errors) > before:
         return None
     values = tuple((name, bound.value) for name, bound in sorted(options.items()))
-    return Module(model.name, {"model": state.b.finish()}, tuple(state.plates), state.objective, state.optimizer, values)
+    return Module(
+        model.name, {"model": state.b.finish()}, tuple(state.plates), state.objective, state.optimizer, values
+    )
 
 
 def _pick(file: ast.File, name: str | None, sink: Sink) -> ast.ModelDef | None:
@@ -68,7 +70,9 @@ def _pick(file: ast.File, name: str | None, sink: Sink) -> ast.ModelDef | None:
     seen: dict[str, Span] = {}
     for item in models:
         if item.name in seen:
-            sink.error("BLC0202", f"a second model `{item.name}`", at=item.span).label(seen[item.name], "the first is here")
+            sink.error("BLC0202", f"a second model `{item.name}`", at=item.span).label(
+                seen[item.name], "the first is here"
+            )
             return None
         seen[item.name] = item.span
     if name is not None:
@@ -94,12 +98,14 @@ def _file_scope(state: State, sources: Sources, options: Options) -> Scope:
     for file in (*sources.imported, sources.main):
         for item in file.items:
             if isinstance(item, ast.ModelDef) and file is not sources.main:
-                state.sink.error("BLC0212", f"`{file.name}` is imported and holds the model `{item.name}`", at=item.span).help(
-                    "keep what is shared in a file of its own: imports bring in layers and options"
-                )
+                state.sink.error(
+                    "BLC0212", f"`{file.name}` is imported and holds the model `{item.name}`", at=item.span
+                ).help("keep what is shared in a file of its own: imports bring in layers and options")
             elif isinstance(item, (ast.Option, ast.LayerDef)):
                 if item.name in scope.names:
-                    found = state.sink.error("BLC0202", f"`{item.name}` is already defined", at=item.span, label="defined again")
+                    found = state.sink.error(
+                        "BLC0202", f"`{item.name}` is already defined", at=item.span, label="defined again"
+                    )
                     found.label(scope.names[item.name].span, "first defined here")
                 elif isinstance(item, ast.Option):
                     options[item.name] = Bound(_option_value(state, item, scope), item.span, "option")
@@ -154,7 +160,9 @@ def _lower_body(state: State, model: ast.ModelDef, env: Env) -> None:
 
 def _finish(state: State, sources: Sources, model: ast.ModelDef, env: Env, options: Options) -> None:
     if not any(node.op.name in ("model.observe", "model.predict") for node in state.b.nodes):
-        state.sink.error("BLC0307", f"`{model.name}` observes and predicts nothing", at=model.span).help("add `observe labels ~ …`")
+        state.sink.error("BLC0307", f"`{model.name}` observes and predicts nothing", at=model.span).help(
+            "add `observe labels ~ …`"
+        )
         return
     run_lints(state)
     unused_names(state, env.scope.names)

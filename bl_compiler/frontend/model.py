@@ -31,7 +31,9 @@ class ElementType:
         span = here()
         items = dims if isinstance(dims, tuple) else (dims,)
         syntax = tuple(
-            ast.DimSyntax(tree_of(d.size), d.name, span=span) if isinstance(d, NamedDim) else ast.DimSyntax(tree_of(d), span=span)
+            ast.DimSyntax(tree_of(d.size), d.name, span=span)
+            if isinstance(d, NamedDim)
+            else ast.DimSyntax(tree_of(d), span=span)
             for d in items
         )
         return ast.TypeSyntax(self.name, syntax, span=span)
@@ -71,7 +73,9 @@ class Model:
         _RECORDERS.append(self._record_expression)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         _MODELS.remove(self)
         _RECORDERS.remove(self._record_expression)
 
@@ -128,7 +132,9 @@ class Model:
             self._taken.pop()
 
     @contextmanager
-    def believing(self, statements: Mapping[tuple[str, ...], BeliefSpec], layers: tuple[str, ...], when: object) -> Iterator[None]:
+    def believing(
+        self, statements: Mapping[tuple[str, ...], BeliefSpec], layers: tuple[str, ...], when: object
+    ) -> Iterator[None]:
         """Hold beliefs for a while; afterwards the earlier ones are stated again, as soon as a statement follows."""
         before = dict(self._believed)
         span = here()
@@ -142,7 +148,11 @@ class Model:
         self._believed = before
 
     def _flush(self, statement: ast.Stmt) -> None:
-        if not self._restore or not isinstance(statement, (ast.Let, ast.Observe, ast.Sample, ast.Predict)) or not _constructs(statement):
+        if (
+            not self._restore
+            or not isinstance(statement, (ast.Let, ast.Observe, ast.Sample, ast.Predict))
+            or not _constructs(statement)
+        ):
             return
         pending, self._restore = self._restore, {}
         for role, spec in pending.items():
@@ -213,7 +223,12 @@ def let(name: str, value: object) -> Expression:
 
 
 def sample(
-    name: str, prior: object, by: object = None, *, type: ast.TypeSyntax | None = None, using: object = None  # noqa: A002
+    name: str,
+    prior: object,
+    by: object = None,
+    *,
+    type: ast.TypeSyntax | None = None,
+    using: object = None,  # noqa: A002
 ) -> Expression:
     """A random variable with its prior and posterior; noise without `by`."""
     model = _model("sample")
@@ -241,7 +256,12 @@ def predict(name: str, value: object) -> None:
 
 @contextmanager
 def believe(
-    roles: str | tuple[str, ...] = (), belief: object = None, *, layers: object = (), when: object = None, **beliefs: object
+    roles: str | tuple[str, ...] = (),
+    belief: object = None,
+    *,
+    layers: object = (),
+    when: object = None,
+    **beliefs: object,
 ) -> Iterator[None]:
     """Within this block, weights with these roles get these beliefs.
 
@@ -253,7 +273,13 @@ def believe(
         given[(roles,) if isinstance(roles, str) else tuple(roles)] = _belief(belief)
     for role, value in beliefs.items():
         given[(role,)] = _belief(value)
-    names = (layers,) if isinstance(layers, (str, Expression)) else tuple(layers) if isinstance(layers, (list, tuple)) else ()
+    names = (
+        (layers,)
+        if isinstance(layers, (str, Expression))
+        else tuple(layers)
+        if isinstance(layers, (list, tuple))
+        else ()
+    )
     words = tuple(n.tree.id if isinstance(n, Expression) and isinstance(n.tree, ast.Name) else str(n) for n in names)
     with _model("believe").believing(given, words, when):
         yield
@@ -306,7 +332,9 @@ def _define(model: Model, function: Callable[..., object], name: str, params: li
             model.take(param.name)
         value = function(*(Expression(ast.Name(p.name)) for p in params))
         model.add(ast.Return(tree_of(value), span=here()))
-    written = tuple(ast.LayerParam(p.name, None if p.default is Parameter.empty else tree_of(p.default)) for p in params)
+    written = tuple(
+        ast.LayerParam(p.name, None if p.default is Parameter.empty else tree_of(p.default)) for p in params
+    )
     model.add_item(ast.LayerDef(name, written, ast.Block(tuple(statements)), span=here()))
 
 
@@ -316,7 +344,11 @@ def language_name(name: str) -> object | None:
         return ElementType(name)
     from bl_compiler.ir.families import FAMILIES
 
-    if name in FAMILIES or name in _WORDS or name in (*POSTERIORS, *ESTIMATORS, *OBJECTIVES, *OPTIMIZERS, *SCHEDULES, *CONSTRAINT_WORDS):
+    if (
+        name in FAMILIES
+        or name in _WORDS
+        or name in (*POSTERIORS, *ESTIMATORS, *OBJECTIVES, *OPTIMIZERS, *SCHEDULES, *CONSTRAINT_WORDS)
+    ):
         return Expression(ast.Name(name, span=NO_SPAN))
     from bl_compiler.layers.registry import LAYERS
 

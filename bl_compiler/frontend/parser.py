@@ -1,8 +1,9 @@
 """From text to the syntax tree, reporting as many syntax errors as one run can tell apart.
 
-Invariant: `parse` never raises on account of its input, and gives a tree only if it reported nothing. After an error it
-goes on at the next statement keyword, closing brace or file item, with the parser's stack cut back to the block that the
-text there belongs to. May import: floor 0, the frontend's syntax files; lark inside functions, because it is slow to import.
+Invariant: `parse` never raises on account of its input, and gives a tree only if it reported nothing. After an error
+it goes on at the next statement keyword, closing brace or file item, with the parser's stack cut back to the block that
+the text there belongs to. May import: floor 0, the frontend's syntax files; lark inside functions, because it is slow to
+import.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def parse(source: SourceFile, sink: Sink) -> ast.File | None:
         error.help("name a part of it with `let`, or write a loop with `repeat`")
         return None
     converter = Converter(source, sink)
-    file = converter.start(tree)
+    file = converter.file(tree)
     return file if converter.ok else None
 
 
@@ -83,7 +84,7 @@ class _Reader:
     def __init__(self, source: SourceFile, sink: Sink) -> None:
         self._source = source
         self._sink = sink
-        self._parser = parser().parse_interactive(source.text)
+        self._parser: Any = parser().parse_interactive(source.text)
         self._state = self._parser.parser_state
         self._suspect: _Suspect | None = None
         self._errors = 0
@@ -138,7 +139,7 @@ class _Reader:
                 return self._failure_at(end, end, "$END")
             start = token.start_pos or 0
             return self._failure_at(start, start + len(token), token.type)
-        start = error.pos_in_stream or 0
+        start = error.pos_in_stream
         word = re.compile(r"\w+|.", re.DOTALL).match(self._source.text, start)
         return self._failure_at(start, word.end() if word else start, "")
 
@@ -183,8 +184,11 @@ class _Reader:
         for match in _LANDMARK.finditer(text, offset):
             mark, line_start = match[0], text.rfind("\n", 0, match.start()) + 1
             level = None
-            if mark in ITEM_KEYWORDS and (match.start() == line_start or block is None and depth == 0):
-                level = top
+            if mark in ITEM_KEYWORDS:
+                first_on_line = not text[line_start : match.start()].strip()
+                outside = block is None and depth == 0 and (first_on_line or previous in {"", "}"})
+                if match.start() == line_start or outside:
+                    level = top
             elif mark == "{":
                 depth += 1
             elif mark == "}":

@@ -5,6 +5,7 @@ Invariant: an error goes to the sink first, then `Abort` leaves the statement. M
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -90,9 +91,24 @@ class State:
 
     def unknown(self, what: str, name: str, known: list[str], at: Span, *, code: str = "BLC0201") -> NoReturn:
         """Report a name that means nothing, with a close one where there is one."""
-        found = self.sink.error(code, f"unknown {what} `{name}`", at=at, label="not known here")
+        at = self._word(name, at)
+        owner = what.partition(" of ")[2]
+        message = f"{owner} has no {what.partition(' of ')[0]} `{name}`" if owner.startswith("`") else f"unknown {what} `{name}`"
+        found = self.sink.error(code, message, at=at, label="not known here")
         self.suggest(found, name, known, at)
         raise Abort
+
+    def _word(self, word: str, within: Span) -> Span:
+        """The place of a word inside a span, for parts of statements that have no span of their own."""
+        source = self.sink.sources.get(within.file)
+        if source is None:
+            return within
+        for line in range(within.line, within.end_line + 1):
+            found = re.search(rf"\b{re.escape(word)}\b", source.line(line)[(within.column - 1) * (line == within.line) :])
+            if found is not None:
+                column = found.start() + 1 + (within.column - 1) * (line == within.line)
+                return Span(within.file, line, column, line, column + len(word))
+        return within
 
     @staticmethod
     def suggest(found: Diagnostic, name: str, known: list[str], at: Span) -> None:

@@ -69,7 +69,7 @@ def bind(state: State, env: Env, name: str, value: object, at: Span, kind: str) 
         found.label(before.span, "first defined here").help("choose another name; names are not reassigned")
         raise Abort
     env.scope.names[name] = Bound(value, at, kind)
-    state.remember(name, value)
+    state.remember(env.frame.full(name), value)
 
 
 def _let(state: State, statement: ast.Let, env: Env) -> Result:
@@ -133,7 +133,9 @@ def _noise(state: State, statement: ast.Sample, prior: Value, type_: TensorType 
 def _check_dtype(state: State, d: Value, type_: TensorType, at: Span) -> None:
     assert isinstance(d.type, DistType)
     if d.type.dtype.is_float != type_.dtype.is_float:
-        state.fail("BLC0207", f"the type is {type_.dtype} and the distribution {d.type.family} is over {d.type.dtype}", at)
+        state.fail(
+            "BLC0207", f"the type is {type_.dtype} and the distribution {d.type.family} is over {d.type.dtype}", at
+        )
 
 
 def _site_dims(
@@ -170,7 +172,7 @@ def _observe(state: State, statement: ast.Observe, env: Env) -> Result:
             "BLC0207",
             f"`{target}` is {value.tensor.dtype} and {d.type.family} is over real numbers",
             statement.value.span,
-            help="cast it first: `observe x |> cast(\"f32\") ~ …`",
+            help='cast it first: `observe x |> cast("f32") ~ …`',
         )
     site = env.frame.unique(target)
     if site in state.paths:
@@ -231,7 +233,9 @@ def _believe(state: State, statement: ast.Believe, env: Env) -> Result:
 
 def _not_static(state: State, value: object, at: Span) -> None:
     if is_array(value):
-        state.fail("BLC0208", "this condition depends on data", at, help="use `select(condition, a, b)` to choose per element")
+        state.fail(
+            "BLC0208", "this condition depends on data", at, help="use `select(condition, a, b)` to choose per element"
+        )
     state.fail("BLC0205", f"a condition is `true` or `false`, found {describe(value)}", at)
 
 
@@ -239,7 +243,12 @@ def _predict(state: State, statement: ast.Predict, env: Env) -> Result:
     env.frame.holder = statement.name
     value = state.evaluate(statement.value, env)
     if is_distribution(value):
-        state.fail("BLC0205", "a prediction is an array, found a distribution", statement.value.span, help="predict its `.mean` or `.stddev`")
+        state.fail(
+            "BLC0205",
+            "a prediction is an array, found a distribution",
+            statement.value.span,
+            help="predict its `.mean` or `.stddev`",
+        )
     array = state.array(value, statement.value.span)
     key = env.frame.full(statement.name)
     state.claim(f"predict:{key}", statement.span)

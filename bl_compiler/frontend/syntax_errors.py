@@ -9,7 +9,7 @@ from __future__ import annotations
 from bl_compiler.diagnostics import Sink
 from bl_compiler.frontend.failure import OPENERS, Failure, Repair, Report
 from bl_compiler.frontend.syntax_hints import HINTS
-from bl_compiler.frontend.words import KEYWORDS, TERMINAL_WORDS, expected_words, human_list, keyword_of
+from bl_compiler.frontend.words import ITEM_KEYWORDS, KEYWORDS, TERMINAL_WORDS, expected_words, human_list, keyword_of
 
 _CLOSERS = {"RPAR": "(", "RSQB": "[", "RBRACE": "{"}
 
@@ -65,7 +65,7 @@ def _unclosed(failure: Failure, said: Report) -> None:
     closer = TERMINAL_WORDS[OPENERS[opener.type]]
     ends = failure.terminal in {"$END", *_CLOSERS} or keyword_of(failure.terminal) is not None
     if opener.type == "LBRACE":
-        ends = failure.terminal == "$END" or failure.at_statement and keyword_of(failure.terminal) is not None
+        ends = failure.terminal == "$END" or failure.text in ITEM_KEYWORDS
     if ends:
         said.message = f"expected {closer}, found {describe(failure)}"
         said.labels.append((failure.token_span(opener), f"this `{opener}` is not closed"))

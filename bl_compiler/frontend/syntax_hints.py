@@ -116,6 +116,8 @@ def _foreign_letter(failure: Failure, said: Report) -> bool:
     if greek and len(failure.text) == 1:
         said.help(f"names use the letters a to z: write `{greek[1].lower()}`", replace=(failure.span, greek[1].lower()))
     elif failure.text[0].isalpha():
+        begun = re.search(r"\w*\Z", failure.line_before)
+        said.span = span_at(failure.source, failure.start - len(begun[0] if begun else ""), failure.end)
         said.help("names use the letters a to z, digits and `_`")
     elif plain or name:
         said.help(f"this is {name}; operators and quotes are ASCII characters")
@@ -159,17 +161,21 @@ def _tilde_and_equals(failure: Failure, said: Report) -> bool:
 
 def _comments(failure: Failure, said: Report) -> bool:
     text = failure.source.text
-    if text.startswith('"""', failure.start) or text.endswith('""', 0, failure.start) and failure.text.startswith('"'):
+    if text.startswith('"""', max(failure.start - 2, 0)) and failure.terminal in {"STRING", ""}:
         said.help("comments start with `#`")
         return True
+    line = re.sub(r'"[^"]*"', lambda match: " " * len(match[0]), failure.line_before)
     for mark in ("//", "/*", "--"):
-        place = failure.line_before.find(mark)
-        start = failure.start if text.startswith(mark, failure.start) else failure.start - len(failure.line_before) + place
-        if start == failure.start or place >= 0 and failure.terminal in {"NAME", "STRING", "NUMBER", "PRODUCT_OP", ""}:
-            said.message = f"unexpected `{mark}`" if start == failure.start else said.message
-            note = "; `//` is integer division" if mark == "//" else ""
-            said.help(f"comments start with `#`{note}", replace=(span_at(failure.source, start, start + 2), "#"))
-            return True
+        starts_here = text.startswith(mark, failure.start)
+        place = line.find(mark)
+        if not starts_here and (place < 0 or failure.terminal not in {"NAME", "STRING", "NUMBER", "PRODUCT_OP", ""}):
+            continue
+        start = failure.start if starts_here else failure.start - len(line) + place
+        if starts_here:
+            said.message = f"unexpected `{mark}`"
+        note = "; `//` is integer division" if mark == "//" else ""
+        said.help(f"comments start with `#`{note}", replace=(span_at(failure.source, start, start + 2), "#"))
+        return True
     return False
 
 
@@ -187,10 +193,7 @@ def _unmatched_closer(failure: Failure, said: Report) -> bool:
     if failure.terminal not in OPENERS.values():
         return False
     opener = failure.opener
-    if opener is None:
-        said.message = f"unmatched `{failure.text}`"
-        said.repair = Repair(failure.end)
-    elif opener.type == "LBRACE" and failure.terminal != "RBRACE":
+    if opener is None or (opener.type == "LBRACE" and failure.terminal != "RBRACE"):
         said.message = f"unmatched `{failure.text}`"
         said.repair = Repair(failure.end)
     return True
@@ -211,14 +214,14 @@ def _foreign_word(failure: Failure, said: Report) -> bool:
     word = failure.word
     if word not in _FOREIGN or not (failure.at_statement or failure.at_item):
         return False
-    if failure.first_on_line or not failure.at_statement:
+    if failure.looks_like_start:
         said.help(_FOREIGN[word])
         return True
     return False
 
 
 def _misspelt_keyword(failure: Failure, said: Report) -> bool:
-    if not failure.word or failure.word in KEYWORDS:
+    if not failure.word or failure.word in KEYWORDS or failure.word in _FOREIGN:
         return False
     accepted = [word for terminal in failure.accepts if (word := keyword_of(terminal))]
     lowered = failure.word.lower()
@@ -227,7 +230,11 @@ def _misspelt_keyword(failure: Failure, said: Report) -> bool:
     if meant is None or follows is None or failure.rest.startswith("("):
         return False
     starts = meant in STATEMENT_KEYWORDS | ITEM_KEYWORDS
-    if starts and re.match(r"[ \t]*\(", failure.rest) and meant not in {"let", "next", "emit", "return", "observe", "if"}:
+    if (
+        starts
+        and re.match(r"[ \t]*\(", failure.rest)
+        and meant not in {"let", "next", "emit", "return", "observe", "if"}
+    ):
         return False
     said.help(f"did you mean `{meant}`?", replace=(failure.span, meant))
     said.repair = Repair(failure.end, keyword_terminal(meant))
@@ -238,15 +245,19 @@ def _bare_statement(failure: Failure, said: Report) -> bool:
     if not failure.word or failure.word in KEYWORDS or not (failure.at_statement or failure.at_item):
         return False
     follows = re.match(r"\s*(~|=(?!=)|:=?|<-|[-+*/]=)", failure.rest)
-    if follows is None or not (failure.first_on_line or failure.line_before.rstrip().endswith(("{", "}", ";"))):
+    if follows is None or not failure.looks_like_start:
         return False
     match follows[1], failure.at_statement:
         case "~", _:
-            said.help(f"data are written `observe {failure.word} ~ …`, a latent variable `sample {failure.word} ~ … by …`")
+            said.help(
+                f"data are written `observe {failure.word} ~ …`, a latent variable `sample {failure.word} ~ … by …`"
+            )
         case "=", True:
             said.help("a name for a value is written with `let`", replace=(failure.span, f"let {failure.word}"))
         case "=", False:
-            said.help("a compile-time constant is written with `option`", replace=(failure.span, f"option {failure.word}"))
+            said.help(
+                "a compile-time constant is written with `option`", replace=(failure.span, f"option {failure.word}")
+            )
         case ":=" | "<-" | "+=" | "-=" | "*=" | "/=", True:
             said.help("a name for a value is written `let x = …`; names are not reassigned")
         case _:
@@ -282,7 +293,7 @@ def _colon_block(failure: Failure, said: Report) -> bool:
     if failure.text == ":" and "LBRACE" in failure.accepts:
         said.help("a block stands in braces: `{ … }`", replace=(failure.span, "{"))
         return True
-    if failure.text == ":" and failure.statement == "let":
+    if failure.text == ":" and failure.statement == "let" and "_ASSIGN" in failure.accepts:
         said.help("`let` takes no type: the compiler works it out")
         return True
     if failure.text == "{" and {"NUMBER", "STRING"} <= failure.accepts:
@@ -303,9 +314,18 @@ def _missing_pipe(failure: Failure, said: Report) -> bool:
 
 
 def _import(failure: Failure, said: Report) -> bool:
-    if failure.statement != "import" and not (failure.text == "from" and failure.at_item):
+    if not (failure.statement == "import" and "STRING" in failure.accepts) and not (
+        failure.text == "from" and failure.at_item
+    ):
         return False
     said.help('an import names a file, in double quotes: `import "blocks.blg"`')
+    return True
+
+
+def _bare_expression(failure: Failure, said: Report) -> bool:
+    if not (failure.at_statement and failure.looks_like_start and {"NAME", "NUMBER"} & {failure.terminal}):
+        return False
+    said.help("a statement starts with a keyword, such as `let`, `sample` or `observe`")
     return True
 
 
@@ -328,5 +348,6 @@ HINTS: tuple[Hint, ...] = (
     _chained_comparison,
     _colon_block,
     _import,
+    _bare_expression,
     _missing_pipe,
 )

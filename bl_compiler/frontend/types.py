@@ -10,7 +10,6 @@ from bl_compiler.frontend.state import Env, State
 from bl_compiler.frontend.values import PlateRef, describe
 from bl_compiler.ir.types import Dim, DimKind, DType, TensorType
 from bl_compiler.source import Span
-from bl_compiler.suggest import did_you_mean
 
 
 def lower_type(state: State, syntax: ast.TypeSyntax, env: Env) -> TensorType:
@@ -18,10 +17,7 @@ def lower_type(state: State, syntax: ast.TypeSyntax, env: Env) -> TensorType:
     try:
         dtype = DType(syntax.dtype)
     except ValueError:
-        found = state.sink.error("BLC0214", f"unknown element type `{syntax.dtype}`", at=syntax.span)
-        close = did_you_mean(syntax.dtype, list(DType))
-        found.help(f"did you mean `{close}`?" if close else "known: " + ", ".join(f"`{d}`" for d in DType))
-        state.fail_quietly()
+        state.unknown("element type", syntax.dtype, list(DType), syntax.span, code="BLC0214")
     dims = tuple(_dim(state, d.size, d.name, env, d.span) for d in syntax.dims)
     plates = [d.name for d in dims if d.is_plate]
     if len(set(plates)) < len(plates):

@@ -16,7 +16,12 @@ from bl_compiler.ir.initializers import Initializer, constant
 from bl_compiler.ir.types import Dim, DistType, DType, TensorType, dims_text
 from bl_compiler.source import Span
 
-_SUPPORT_CONSTRAINT = {"positive": "positive", "nonnegative": "positive", "unit_interval": "unit_interval", "simplex": "simplex"}
+_SUPPORT_CONSTRAINT = {
+    "positive": "positive",
+    "nonnegative": "positive",
+    "unit_interval": "unit_interval",
+    "simplex": "simplex",
+}
 
 
 def parameter(
@@ -52,7 +57,14 @@ def is_point(state: State, posterior: PosteriorForm | Value) -> bool:
 
 
 def point_value(
-    state: State, path: str, dims: tuple[Dim, ...], init: Initializer, prior: Value | None, at: Span, *, constraint: str = "real"
+    state: State,
+    path: str,
+    dims: tuple[Dim, ...],
+    init: Initializer,
+    prior: Value | None,
+    at: Span,
+    *,
+    constraint: str = "real",
 ) -> Value:
     """A trained value, whose prior density joins the objective where there is a prior (MAP)."""
     if prior is not None and constraint == "real":
@@ -105,10 +117,16 @@ def _check_posterior(state: State, path: str, p: Value, q: Value, at: Span) -> N
     prior, posterior = p.type, q.type
     assert isinstance(prior, DistType) and isinstance(posterior, DistType)
     if prior.dtype.is_float != posterior.dtype.is_float:
-        state.fail("BLC0303", f"the prior of `{path}` is {prior.family} and the posterior {posterior.family}: one is discrete", at)
+        state.fail(
+            "BLC0303",
+            f"the prior of `{path}` is {prior.family} and the posterior {posterior.family}: one is discrete",
+            at,
+        )
     if not posterior.reparameterized:
         found = state.sink.error(
-            "BLC0305", f"the posterior of `{path}` is {posterior.family}, whose draws carry no gradient to its parameters", at=at
+            "BLC0305",
+            f"the posterior of `{path}` is {posterior.family}, whose draws carry no gradient to its parameters",
+            at=at,
         )
         found.help("use a continuous, reparameterized posterior such as Normal or Gamma")
         state.fail_quietly()
@@ -119,7 +137,9 @@ def _check_posterior(state: State, path: str, p: Value, q: Value, at: Span) -> N
             at=at,
             label=f"{posterior.family} is over {posterior.support}, {prior.family} over {prior.support}",
         )
-        found.help("the KL term is infinite there: use a posterior with the prior's support, such as LogNormal for a positive one")
+        found.help(
+            "the KL term is infinite there: use a posterior with the prior's support, such as LogNormal for a positive one"
+        )
 
 
 def _mean_field(
@@ -128,7 +148,9 @@ def _mean_field(
     plate = next((d for d in dims if d.is_plate), None)
     if plate is not None and not _whole(state, plate):
         found = state.sink.error(
-            "BLC0303", f"`{path}` has one value per element of plate `{plate.name}` and a step sees only some of them", at=form.span
+            "BLC0303",
+            f"`{path}` has one value per element of plate `{plate.name}` and a step sees only some of them",
+            at=form.span,
         )
         found.help("compute its posterior from the data: `by Normal(…)` with an encoder's outputs")
         state.fail_quietly()
@@ -158,7 +180,11 @@ def _family(state: State, path: str, prior: DistType, form: PosteriorForm) -> tu
         if prior.support in ("positive", "nonnegative"):
             return FAMILIES["LogNormal"], {}
         if prior.support != "real":
-            found = state.sink.error("BLC0303", f"`mean_field` has no family over {prior.support}, the support of {prior.family}", at=form.span)
+            found = state.sink.error(
+                "BLC0303",
+                f"`mean_field` has no family over {prior.support}, the support of {prior.family}",
+                at=form.span,
+            )
             found.help(f"write a posterior with that support for `{path}`, such as `by {prior.family}(…)`")
             state.fail_quietly()
         return FAMILIES["Normal"], {}
@@ -166,19 +192,24 @@ def _family(state: State, path: str, prior: DistType, form: PosteriorForm) -> tu
         family, extra = asked.family, {}
         if any(p.default is None for p in family.params) and family.location_scale:
             missing = next(p.name for p in family.params if p.default is None)
-            state.fail("BLC0204", f"`{family.name}` needs `{missing}`: write `family={family.name}({missing}=…)`", form.span)
+            state.fail(
+                "BLC0204", f"`{family.name}` needs `{missing}`: write `family={family.name}({missing}=…)`", form.span
+            )
     elif isinstance(asked, Value) and isinstance(asked.type, DistType) and asked.type.family in FAMILIES:
         family = FAMILIES[asked.type.family]
         node = state.b.producer(asked)
         assert node is not None
-        extra = {
-            p.name: v for p, v in zip(family.params, node.inputs, strict=True) if p.name not in ("loc", "scale")
-        }
+        extra = {p.name: v for p, v in zip(family.params, node.inputs, strict=True) if p.name not in ("loc", "scale")}
     else:
         state.fail("BLC0205", f"`family` is a distribution family such as `Normal`, found {describe(asked)}", form.span)
     if not family.location_scale and family.name != "LogNormal":
         names = ", ".join(f.name for f in FAMILIES.values() if f.location_scale)
-        state.fail("BLC0303", f"`mean_field` takes a location-scale family, and `{family.name}` is none", form.span, help=f"use one of {names}, LogNormal")
+        state.fail(
+            "BLC0303",
+            f"`mean_field` takes a location-scale family, and `{family.name}` is none",
+            form.span,
+            help=f"use one of {names}, LogNormal",
+        )
     return family, dict(extra)
 
 

@@ -51,7 +51,10 @@ TERMINAL_WORDS: dict[str, str] = {
     "NUMBER": "a number",
     "STRING": "a string",
     "ELLIPSIS": "`...`",
-    **{("" if word in {"or", "and", "not", "repeat", "scan"} else "_") + word.upper(): f"`{word}`" for word in sorted(KEYWORDS)},
+    **{
+        ("" if word in {"or", "and", "not", "repeat", "scan"} else "_") + word.upper(): f"`{word}`"
+        for word in sorted(KEYWORDS)
+    },
     "PIPE": "`|>`",
     "COMPARE": "a comparison",
     "PLUS": "`+`",

@@ -147,7 +147,8 @@ def einsum(ctx: LayerContext, spec: str, *arrays: Value) -> Value:
 def take(ctx: LayerContext, x: Value, indices: Value, axis: int | str | None = None) -> Value:
     """Elements of x by index along an axis, as `jax.numpy.take`.
 
-    An index out of range reads the nearest element. A table of trained vectors is `embedding`.
+    Negative indices count from the end. An index out of range is a fault of the data: the reference interpreter refuses
+    it, and a compiled program reads another element. A table of trained vectors is `embedding`.
 
     Args:
         x: an array.
@@ -168,7 +169,7 @@ def take(ctx: LayerContext, x: Value, indices: Value, axis: int | str | None = N
 def take_along_axis(ctx: LayerContext, x: Value, indices: Value, axis: int | str = -1) -> Value:
     """One element per position by index along an axis, as `jax.numpy.take_along_axis`.
 
-    An index out of range reads the nearest element.
+    Negative indices count from the end; for one out of range see `take`.
 
     Args:
         x: an array.

@@ -1,7 +1,7 @@
 """Tables of trained vectors, read by index or by position.
 
-Invariant: an index out of range reads the nearest row, in every backend. May import: floors 0-1,
-`layers.{spec,check,operands,init}`.
+Invariant: a row is read by one `tensor.take`; the variance of fresh rows does not depend on their number.
+May import: floors 0-1, `layers.{spec,check,operands,init}`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ Init = str | float | tuple[str | float, ...]
 def embedding(ctx: LayerContext, x: Value, vocab: int, features: int, embedding_init: Init = "lecun_normal") -> Value:
     """A trained vector for each index: row x of a table.
 
-    An index below 0 or from `vocab` on reads the nearest row. Flax gives NaN there, Keras an error on some devices. The
-    default initial values have variance 1 / features, as Flax's (there without the cut at two standard deviations).
+    An index out of range is a fault of the data: the reference interpreter refuses it, and a compiled program reads
+    another row (Flax gives NaN). The default initial values have variance 1 / features, as Flax's (there without the
+    cut at two standard deviations).
 
     Weights: embedding [vocab, features].
 
@@ -37,7 +38,6 @@ def embedding(ctx: LayerContext, x: Value, vocab: int, features: int, embedding_
     """
     operands.integers("x", x, "embedding", 'cast it first with `cast(…, "i32")`, or use `dense` for numbers')
     rows, size = check.positive_int("vocab", vocab), check.positive_int("features", features)
-    # One row is read at a time, so the variance of what comes out must not depend on the number of rows.
     initial = init.resolve("embedding_init", embedding_init, (rows, size), (size, rows))
     table = ctx.weight("embedding", (rows, size), initial)
     return ctx.b.add("tensor.take", table, x, axis=0)

@@ -61,8 +61,9 @@ def batch_norm(
 
     In training, mean and variance of each channel are those of the whole batch, over all axes but the last; anywhere
     else they are running averages, updated by each training step as momentum · old + (1 - momentum) · new. The variance
-    divides by the number of elements, in both, as in Keras and Flax; so do the defaults. An instance used several times
-    normalizes each use by the statistics of that use, and its running averages follow the first use.
+    divides by the number of elements, in both, as in Keras and Flax. The defaults are Keras's (Flax has an epsilon of
+    1e-5). An instance used several times normalizes each use by the statistics of that use, and its running averages
+    follow the first use.
 
     The terms of the examples in a batch depend on each other here, which rules out estimators that assume otherwise
     for weights before this layer.

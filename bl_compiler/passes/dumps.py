@@ -33,10 +33,10 @@ def header_text(entries: Mapping[str, str]) -> str:
 
 
 def read_header(text: str) -> dict[str, str]:
-    """The entries at the top of a dump or a reproducer: `pipeline` is what is still to run, `versions` who wrote it.
+    r"""The entries at the top of a dump or a reproducer: `pipeline` is what is still to run, `versions` who wrote it.
 
     Example:
-        >>> read_header("// pipeline: cse,dce\\nmodule m\\n")
+        >>> read_header("// pipeline: cse,dce\nmodule m\n")
         {'pipeline': 'cse,dce'}
     """
     found: dict[str, str] = {}

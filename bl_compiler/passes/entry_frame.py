@@ -168,7 +168,7 @@ class Frame:
         return self.retyped(self.builder.add("random.draw", d, site=node.site, name=node.result.name), wanted)
 
     def retyped(self, x: Value, wanted: TensorType) -> Value:
-        """An array as `wanted`: a prior and a posterior may differ in element type and in which of them names a plate."""
+        """An array as `wanted`: prior and posterior may differ in element type and in which of them names a plate."""
         return self.builder.broadcast(self.builder.cast(x, wanted.dtype), wanted.dims)
 
     def unexpanded(self, d: Value, batch: Dims) -> Value:

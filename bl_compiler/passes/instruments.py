@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from bl_compiler.diagnostics import CompileError
+from bl_compiler.diagnostics import CompileError, Diagnostic, Severity
 from bl_compiler.ir.errors import InternalError
 from bl_compiler.ir.graph import Module
 from bl_compiler.ir.printer import print_module
@@ -140,8 +140,6 @@ class StopAfter(Instrument):
     def begin(self, module: Module, pipeline: Pipeline) -> None:
         """Refuse a name that is not in the pipeline."""
         if all(each.name != self.name for each in pipeline):
-            from bl_compiler.diagnostics import Diagnostic, Severity
-
             message = f"cannot stop after `{self.name}`, which is not in the pipeline `{pipeline}`"
             raise CompileError([Diagnostic("BLC0402", Severity.ERROR, message)])
 

@@ -3,8 +3,8 @@
 Terms are added one by one to a frame or to the region of repeated draws inside it. `close` emits the region and carries
 its sums over; after that every sum is a value of the outer frame.
 
-Invariant: an entry of a term is summed once, and a group of terms is scaled once. May import: floors 0-1, `entry_frame`,
-`densities`, `plates_scale`.
+Invariant: an entry of a term is summed once, and a group of terms is scaled once. May import: floors 0-1,
+`entry_frame`, `densities`, `plates_scale`.
 """
 
 from __future__ import annotations

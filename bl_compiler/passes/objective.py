@@ -12,8 +12,8 @@ site once however often it is used. Both are sums over the data set divided by t
   Salakhutdinov 2016, equation 8: `log mean_k p(x, z_k) / q(z_k)`. Noise on the plate is drawn with the local sites, as
   a latent whose posterior is its prior. The weight of `kl` multiplies the global sites only.
 
-Invariant: every site and every observation of the model is added once. May import: floors 0-1, `entry_frame`, `densities`,
-`ledger`, `plates_scale`.
+Invariant: every site and every observation of the model is added once. May import: floors 0-1, `entry_frame`,
+`densities`, `ledger`, `plates_scale`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tests.house.code import ROOT
 
 HEAVY = ("grain", "jax", "jaxlib", "networkx", "numpy", "optax", "orbax", "scipy")
 POISON = f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r})); "
-MAIN = "sys.argv[0] = 'blc'; from bl_compiler.cli.main import main; main()"
+MAIN = "sys.argv[0] = 'blc'; from bl_compiler.cli.main import main; sys.exit(main())"
 MODEL = """\
 model regression {
   plate batch[32] of 1_000

@@ -15,7 +15,10 @@ from bl_compiler.source import SourceFile
 from tests.strategies.syntax import FILE_NAME, commented_texts, files, mutated_texts, shape, token_soup
 
 laws = settings(
-    deadline=None, derandomize=True, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None,
+    derandomize=True,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 
@@ -80,7 +83,9 @@ def test_whatever_parses_formats_to_the_same_tree(text: str) -> None:
     assert shape(read(formatted)) == shape(file)
 
 
-@pytest.mark.parametrize("text", ["(", "[", "{", "f(", "-", "not ", "model m {", "if x {", "a ** ", "x |> ", "x[", ")", "a."])
+@pytest.mark.parametrize(
+    "text", ["(", "[", "{", "f(", "-", "not ", "model m {", "if x {", "a ** ", "x |> ", "x[", ")", "a."]
+)
 def test_deep_nesting_is_an_error(text: str) -> None:
     sink = Sink()
     assert parse(SourceFile(FILE_NAME, "model m { let x = " + text * 20_000 + " 1 }"), sink) is None

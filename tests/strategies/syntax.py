@@ -110,7 +110,7 @@ def loops(draw: st.DrawFn, depth: int) -> ast.Expr:
     """`repeat` and `scan`."""
     inner = exprs(depth)
     carries = draw(_tuples(st.builds(ast.Carry, names, inner), max_size=2))
-    grouped = len(carries) > 1 or len(carries) == 1 and draw(st.booleans())
+    grouped = len(carries) > 1 or (len(carries) == 1 and draw(st.booleans()))
     body = draw(blocks(depth))
     if draw(st.booleans()):
         return ast.Repeat(draw(inner), carries, body, grouped)
@@ -166,9 +166,7 @@ def statements(depth: int = 2) -> st.SearchStrategy[ast.Stmt]:
         st.builds(ast.Input, names, types(depth)),
         st.builds(ast.Param, names, types(depth), inner, _optional(depth)),
         lets(depth),
-        st.builds(
-            ast.Sample, names, inner, st.one_of(st.none(), types(depth)), _optional(depth), _optional(depth)
-        ),
+        st.builds(ast.Sample, names, inner, st.one_of(st.none(), types(depth)), _optional(depth), _optional(depth)),
         st.builds(ast.Observe, inner, inner, _optional(depth)),
         believes(depth),
         st.builds(ast.Predict, names, inner),
@@ -186,9 +184,7 @@ def statements(depth: int = 2) -> st.SearchStrategy[ast.Stmt]:
 items = st.one_of(
     st.builds(ast.Import, strings),
     st.builds(ast.Option, names, constants),
-    st.builds(
-        ast.LayerDef, names, _tuples(st.builds(ast.LayerParam, names, _optional(1)), max_size=3), blocks(2)
-    ),
+    st.builds(ast.LayerDef, names, _tuples(st.builds(ast.LayerParam, names, _optional(1)), max_size=3), blocks(2)),
     st.builds(ast.ModelDef, names, blocks(2)),
 )
 files = st.builds(ast.File, st.just(FILE_NAME), _tuples(items, max_size=3))
@@ -207,7 +203,9 @@ def shape(node: object) -> object:
 # --- texts ---------------------------------------------------------------------------------------------------------
 
 _WORDS = [*sorted(KEYWORDS), "x", "Normal", "f32", "1", "0.5", "1__0", '"s"', '"', "'s'", "#c\n", "\n", "é", "\x00"]
-_SIGNS = list("()[]{},.:;=~+-*/%@<>|&!^?$\\") + ["|>", "->", "...", "**", "//", "==", ":=", "+="]
+_SIGNS = [*"()[]{},.:;=~+-*/%@<>|&!^?$\\", "|>", "->", "...", "**", "//", "==", ":=", "+="]
+
+_GAP = re.compile(r'"(?:[^"\\\n]|\\.)*"|#[^\n]*\n|[^\s"#]+(?=\s)|[(\[{,](?=\S)')
 
 token_soup = st.lists(st.sampled_from(_WORDS + _SIGNS), max_size=40).map(" ".join)
 corpus_texts = st.sampled_from([path.read_text(encoding="utf-8") for path in CORPUS])
@@ -220,7 +218,9 @@ def mutated_texts(draw: st.DrawFn) -> str:
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(text)))
         end = min(len(text), start + draw(st.integers(0, 12)))
-        piece = draw(st.one_of(st.just(""), st.just(text[start:end] * 2), st.sampled_from(_WORDS + _SIGNS), st.text(max_size=3)))
+        piece = draw(
+            st.one_of(st.just(""), st.just(text[start:end] * 2), st.sampled_from(_WORDS + _SIGNS), st.text(max_size=3))
+        )
         text = text[:start] + piece + text[end:]
     return text
 
@@ -228,8 +228,8 @@ def mutated_texts(draw: st.DrawFn) -> str:
 @st.composite
 def commented_texts(draw: st.DrawFn) -> str:
     """A program, of the corpus or random, with comments put between any of its tokens."""
-    text = draw(st.one_of(corpus_texts, files.map(format_source)))
-    gaps = [m.end() for m in re.finditer(r'"(?:[^"\\\n]|\\.)*"|#[^\n]*\n|[\w.]+|[^\w\s"#.](?![=>*/])', text)] or [len(text)]
+    text = draw(corpus_texts) if draw(st.booleans()) else format_source(draw(files))
+    gaps = [m.end() for m in _GAP.finditer(text)] or [len(text)]
     chosen = draw(st.lists(st.sampled_from(gaps), min_size=1, max_size=5, unique=True))
     for number, place in enumerate(sorted(chosen, reverse=True)):
         before = draw(st.sampled_from([" ", "\n", "\n\n\n"]))

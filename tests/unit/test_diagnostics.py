@@ -67,17 +67,17 @@ def test_unknown_codes_are_defects() -> None:
         Sink().error("BLC9999", "message")
 
 
-@pytest.mark.parametrize("name", ["unused-name", "pedantic", "BLC0356"])
+@pytest.mark.parametrize("name", ["unused-option", "default", "BLC0355"])
 def test_lints_are_dropped_by_name_group_and_code(name: str) -> None:
     sink = Sink(allow=[name])
-    sink.warning("BLC0356", "message", at=HERE)
+    sink.warning("BLC0355", "message", at=HERE)
     assert sink.diagnostics == []
 
 
-@pytest.mark.parametrize("name", ["unused-name", "pedantic", "BLC0356", "warnings"])
+@pytest.mark.parametrize("name", ["unused-option", "default", "BLC0355", "warnings"])
 def test_lints_become_errors(name: str) -> None:
     sink = Sink(deny=[name])
-    sink.warning("BLC0356", "message", at=HERE)
+    sink.warning("BLC0355", "message", at=HERE)
     assert [d.severity for d in sink.diagnostics] == [Severity.ERROR]
     with pytest.raises(CompileError):
         sink.raise_if_errors()
@@ -86,17 +86,24 @@ def test_lints_become_errors(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
-        ("# blc: allow(unused-name)\n  let h = 1", 0),
-        ("\n  let h = 1  # blc: allow(unused-input, unused-name)", 0),
-        ("let g = 1  # blc: allow(unused-name)\n  let h = 1", 1),
+        ("# blc: allow(unused-option)\n  let h = 1", 0),
+        ("\n  let h = 1  # blc: allow(unused-input, unused-option)", 0),
+        ("let g = 1  # blc: allow(unused-option)\n  let h = 1", 1),
         ("# blc: allow(unused-input)\n  let h = 1", 1),
     ],
 )
 def test_lints_are_dropped_by_comments(text: str, kept: int) -> None:
     sink = Sink()
     sink.add_source(SourceFile("a.blg", text))
-    sink.warning("BLC0356", "message", at=HERE)
+    sink.warning("BLC0355", "message", at=HERE)
     assert len(sink.diagnostics) == kept
+
+
+def test_pedantic_lints_speak_when_asked_to() -> None:
+    silent, asked = Sink(), Sink(warn=["pedantic"])
+    for sink in (silent, asked):
+        sink.warning("BLC0356", "message", at=HERE)
+    assert (len(silent.warnings), len(asked.warnings)) == (0, 1)
 
 
 def test_compile_errors_show_what_is_wrong() -> None:
@@ -110,7 +117,7 @@ def test_compile_errors_show_what_is_wrong() -> None:
 
 def test_warnings_alone_raise_nothing() -> None:
     sink = Sink()
-    sink.warning("BLC0356", "message", at=HERE)
+    sink.warning("BLC0355", "message", at=HERE)
     sink.raise_if_errors()
     assert len(sink.warnings) == 1
 

@@ -83,6 +83,10 @@ class Laplace(LocationScale):
         frozen: Frozen = stats.laplace(self.loc, self.scale)
         return frozen
 
+    def log_prob(self, x: Array) -> FloatArray:
+        """Scipy takes the logarithm of the density, which is 0 in floating point beyond 745 scales."""
+        return np.asarray(-np.abs(x - self.loc) / self.scale - np.log(2 * self.scale))
+
 
 class Cauchy(LocationScale):
     """Cauchy; it has no moments."""

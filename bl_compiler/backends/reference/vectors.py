@@ -59,7 +59,8 @@ class Dirichlet(Parametric):
         a = self.concentration
         normalizer = special.gammaln(a).sum(-1) - special.gammaln(a.sum(-1))
         valid = (x >= 0).all(-1) & (np.abs(x.sum(-1) - 1) <= _SIMPLEX_TOLERANCE)
-        return np.where(valid, special.xlogy(a - 1, np.maximum(x, 0)).sum(-1) - normalizer, -np.inf)
+        inside = np.where(valid[..., None], x, 1.0)
+        return np.where(valid, special.xlogy(a - 1, inside).sum(-1) - normalizer, -np.inf)
 
     def sample(self, rng: np.random.Generator, shape: Shape = ()) -> Array:
         """Scaled gammas in logarithms: Gamma(a) = Gamma(a + 1) U^(1/a), as small ones underflow."""

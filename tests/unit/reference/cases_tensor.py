@@ -66,7 +66,10 @@ TENSOR_CASES: dict[str, list[Case]] = {
         case(GRID, starts=(1, 0), limits=(2, 3), strides=(1, 2), gives=[[3.0, 5.0]]),
         case(LINE, starts=(1,), limits=(1,), strides=(1,), gives=np.zeros(0)),
     ],
-    "tensor.reverse": [case(GRID, axes=(0, 1), gives=[[5.0, 4.0, 3.0], [2.0, 1.0, 0.0]]), case(GRID, axes=(), gives=GRID)],
+    "tensor.reverse": [
+        case(GRID, axes=(0, 1), gives=[[5.0, 4.0, 3.0], [2.0, 1.0, 0.0]]),
+        case(GRID, axes=(), gives=GRID),
+    ],
     "tensor.pad": [
         case(GRID, low=(1, -1), high=(0, 1), value=9.0, gives=[[9.0, 9.0, 9.0], [1.0, 2.0, 9.0], [4.0, 5.0, 9.0]]),
         case(LINE, low=(-2,), high=(-1,), gives=np.zeros(0)),
@@ -88,7 +91,9 @@ TENSOR_CASES: dict[str, list[Case]] = {
         case(GRID, LINE, spec="ab,b->a", gives=[80.0, 260.0]),
         case(GRID, spec="ab->ba", gives=GRID.T),
         case(np.array([[1.0, 2.0], [3.0, 4.0]]), spec="aa->", gives=5.0),
-        case(LINE, np.array([1, 2]), np.array([3.0]), spec="a,b,c->ba", gives=[[30.0, 60.0, 90.0], [60.0, 120.0, 180.0]]),
+        case(
+            LINE, np.array([1, 2]), np.array([3.0]), spec="a,b,c->ba", gives=[[30.0, 60.0, 90.0], [60.0, 120.0, 180.0]]
+        ),
         case(np.array([1, 2]), np.array([3, 4]), spec="a,a->", gives=11),
     ],
     "linear.conv": [
@@ -110,9 +115,7 @@ TENSOR_CASES: dict[str, list[Case]] = {
         case(
             _images(-1, -2, -3), window=(2,), strides=(1,), padding=((1, 1),), gives=_images(-1, -1, -2, -3)
         ),  # padding never wins
-        case(
-            np.array([[[3], [5], [4]]]), window=(2,), strides=(2,), padding=((0, 1),), gives=np.array([[[5], [4]]])
-        ),
+        case(np.array([[[3], [5], [4]]]), window=(2,), strides=(2,), padding=((0, 1),), gives=np.array([[[5], [4]]])),
     ],
     "nn.avg_pool": [
         case(_images(1, 2, 6), window=(2,), strides=(2,), padding=((0, 1),), gives=_images(1.5, 6)),
@@ -144,7 +147,9 @@ TENSOR_CASES: dict[str, list[Case]] = {
         case(np.array([1.0, 2.0]), constraint="interval", low=-1.0, high=3.0, gives=[0.0, math.log(3)]),
         case(np.array([[0.25, 0.75]]), constraint="simplex", gives=[[math.log(0.25), math.log(0.75)]]),
         case(
-            np.array([[_softplus(2), 0.0], [1.0, _softplus(4)]]), constraint="lower_cholesky", gives=[[2.0, 0.0], [1.0, 4.0]]
+            np.array([[_softplus(2), 0.0], [1.0, _softplus(4)]]),
+            constraint="lower_cholesky",
+            gives=[[2.0, 0.0], [1.0, 4.0]],
         ),
     ],
 }

@@ -1,6 +1,6 @@
 """What the entry points of an emitted program share: random keys, run-time sizes, and summaries over draws.
 
-Invariant: the key of a site is `fold_in(key, crc32(path))`: nothing but the path and the enclosing rounds decides a draw.
+Invariant: a site's key is `fold_in(key, crc32(path))`: nothing but the path and the enclosing rounds decides a draw.
 May import: jax, the standard library.
 """
 
@@ -18,7 +18,7 @@ def as_key(seed: ArrayLike) -> Array:
     """A random key from an integer, from a key, or from the two words that `jax.random.key_data` gives."""
     if isinstance(seed, Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
-    key: Array = jax.random.wrap_key_data(seed) if jnp.ndim(seed) == 1 else jax.random.key(seed)
+    key: Array = jax.random.wrap_key_data(jnp.asarray(seed)) if jnp.ndim(seed) == 1 else jax.random.key(seed)
     return key
 
 

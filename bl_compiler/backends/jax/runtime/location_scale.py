@@ -58,7 +58,7 @@ def laplace_variance(loc: Real, scale: Real) -> Real:
 
 
 def student_t_log_prob(x: Array, df: Real, loc: Real, scale: Real) -> Array:
-    """Log density of Student's t; its factor 1 / (sqrt(df) B(df / 2, 1 / 2)) is computed exactly also for large `df`."""
+    """Log density of Student's t; its factor 1 / (sqrt(df) B(df / 2, 1 / 2)) keeps its digits for large `df`."""
     z = (x - loc) / scale
     normalizer = log_beta(0.5 * df, 0.5) + 0.5 * jnp.log(df)
     return -0.5 * (df + 1) * log1p_square(z / jnp.sqrt(df)) - normalizer - jnp.log(scale)

@@ -39,22 +39,22 @@ def conv(
 
 def max_pool(x: Array, window: Sequence[int], strides: Sequence[int], padding: Sequence[tuple[int, int]]) -> Array:
     """The greatest element of each window of x [batch, space..., channels]."""
-    least = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else np.iinfo(x.dtype).min
+    least = -np.inf if jnp.issubdtype(x.dtype, jnp.floating) else np.iinfo(x.dtype).min
     sizes = (1, *window, 1), (1, *strides, 1), ((0, 0), *padding, (0, 0))
-    result: Array = jax.lax.reduce_window(x, jnp.asarray(least, x.dtype), jax.lax.max, *sizes)
+    result: Array = jax.lax.reduce_window(x, np.asarray(least, x.dtype), jax.lax.max, *sizes)
     return result
 
 
 def avg_pool(x: Array, window: Sequence[int], strides: Sequence[int], padding: Sequence[tuple[int, int]]) -> Array:
     """The mean of each window of x [batch, space..., channels]; padding counts for nothing."""
     sizes = (1, *window, 1), (1, *strides, 1), ((0, 0), *padding, (0, 0))
-    zero = jnp.zeros((), x.dtype)
-    counts = jax.lax.reduce_window(jnp.ones((1, *x.shape[1:-1], 1), x.dtype), zero, jax.lax.add, *sizes)
+    zero = np.zeros((), x.dtype)
+    counts: Array = jax.lax.reduce_window(jnp.ones((1, *x.shape[1:-1], 1), x.dtype), zero, jax.lax.add, *sizes)
     totals: Array = jax.lax.reduce_window(x, zero, jax.lax.add, *sizes)
     return totals / counts
 
 
 def pad(x: Array, low: Sequence[int], high: Sequence[int], value: float) -> Array:
-    """Put `value` around x it; negative widths cut."""
+    """Put `value` around x; negative widths cut."""
     widths = [(before, after, 0) for before, after in zip(low, high, strict=True)]
     return jax.lax.pad(x, jnp.asarray(value, x.dtype), widths)
