@@ -1,7 +1,7 @@
 """The table of diagnostic codes. Each has a page `docs/codes/CODE.md`, which `blc explain CODE` prints.
 
-Codes go by phase: 00 files and data, 01 syntax, 02 names, values and shapes, 03 distributions and statistics, 04 passes,
-05 sharding, 06 backend, 09 artifacts. A code is never reused.
+Codes go by phase: 00 files and data, 01 syntax, 02 names, values and shapes, 03 distributions and statistics,
+04 passes, 05 sharding, 06 backend, 09 artifacts. A code is never reused.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from bl_compiler.cli.framework import command as declare
 from bl_compiler.cli.framework import opt, terminal
 from bl_compiler.cli.model_options import development_options, lint_options, model_options, options_of
 from bl_compiler.diagnostics import CompileError, Sink
-from bl_compiler.options import Options, OptionError
+from bl_compiler.options import OptionError, Options
 
 if TYPE_CHECKING:
     from bl_compiler.ir.graph import Module

@@ -2,8 +2,8 @@
 
 Invariant: `parse` never raises on account of its input, and gives a tree only if it reported nothing. After an error
 it goes on at the next statement keyword, closing brace or file item, with the parser's stack cut back to the block that
-the text there belongs to. May import: floor 0, the frontend's syntax files; lark inside functions, because it is slow to
-import.
+the text there belongs to. May import: floor 0, the frontend's syntax files; lark inside functions, because it is slow
+to import.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ class _Reader:
                 return self._failure_at(end, end, "$END")
             start = token.start_pos or 0
             return self._failure_at(start, start + len(token), token.type)
-        start = error.pos_in_stream
+        where: Any = error
+        start = where.pos_in_stream
         word = re.compile(r"\w+|.", re.DOTALL).match(self._source.text, start)
         return self._failure_at(start, word.end() if word else start, "")
 

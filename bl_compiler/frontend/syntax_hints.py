@@ -117,7 +117,9 @@ def _foreign_letter(failure: Failure, said: Report) -> bool:
         said.help(f"names use the letters a to z: write `{greek[1].lower()}`", replace=(failure.span, greek[1].lower()))
     elif failure.text[0].isalpha():
         begun = re.search(r"\w*\Z", failure.line_before)
-        said.span = span_at(failure.source, failure.start - len(begun[0] if begun else ""), failure.end)
+        name = (begun[0] if begun else "") + failure.text
+        said.message = f"unexpected letters in `{name}`"
+        said.span = span_at(failure.source, failure.end - len(name), failure.end)
         said.help("names use the letters a to z, digits and `_`")
     elif plain or name:
         said.help(f"this is {name}; operators and quotes are ASCII characters")
@@ -161,7 +163,7 @@ def _tilde_and_equals(failure: Failure, said: Report) -> bool:
 
 def _comments(failure: Failure, said: Report) -> bool:
     text = failure.source.text
-    if text.startswith('"""', max(failure.start - 2, 0)) and failure.terminal in {"STRING", ""}:
+    if '"""' in text[max(failure.start - 2, 0) : failure.start + 3]:
         said.help("comments start with `#`")
         return True
     line = re.sub(r'"[^"]*"', lambda match: " " * len(match[0]), failure.line_before)
@@ -193,6 +195,8 @@ def _unmatched_closer(failure: Failure, said: Report) -> bool:
     if failure.terminal not in OPENERS.values():
         return False
     opener = failure.opener
+    if not (failure.at_item or failure.at_statement or "PIPE" in failure.accepts):
+        return True
     if opener is None or (opener.type == "LBRACE" and failure.terminal != "RBRACE"):
         said.message = f"unmatched `{failure.text}`"
         said.repair = Repair(failure.end)

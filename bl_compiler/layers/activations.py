@@ -47,7 +47,7 @@ _SIMPLE = (
     elementwise("selu", "Scaled exponential linear unit (Klambauer et al. 2017)", "selu"),
     elementwise("hard_tanh", "Piecewise form of `tanh`: x cut to [-1, 1]", lambda b, x: _cut(b, x, -1.0, 1.0)),
     elementwise("hard_sigmoid", "Piecewise form of `sigmoid`: relu6(x + 3) / 6", _hard_sigmoid),
-    elementwise("mish", "x · tanh(softplus(x)) (Misra 2019)", _mish),
+    elementwise("mish", "Self-regularized smooth activation: x · tanh(softplus(x)) (Misra 2019)", _mish),
     elementwise("identity", "X itself", lambda b, x: x),
     _SILU,
     alias("swish", _SILU),

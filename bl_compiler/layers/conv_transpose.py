@@ -78,9 +78,9 @@ def _conv_transpose(n: int) -> LayerSpec:
     conv_transpose.__name__ = name
     conv_transpose.__doc__ = f"""A {n}-D transposed convolution, channels last, which enlarges its input by `strides`.
 
-    The result's sizes are those of `Conv{n}DTranspose` of Keras. The kernel is kept and applied as in Flax's
-    `ConvTranspose`: [{"size, " * n}channels, filters], not flipped. Keras keeps [{"size, " * n}filters, channels] and
-    flips it, so a kernel from Keras must be reversed along the spatial axes and have its last two axes exchanged.
+    The result's sizes are those of `Conv{n}DTranspose` of Keras. The kernel is kept as in Flax's `ConvTranspose`, and
+    not flipped. Keras keeps filters before channels and flips it, so a kernel from Keras must be reversed along the
+    spatial axes, and its last two axes exchanged.
 
     Weights: kernel [{"size, " * n}channels, filters], bias [filters].
 

@@ -36,9 +36,9 @@ _DIVIDE = pairwise("divide", "Quotient, as floats; the operator `/` is the same"
 
 _UNARY = (
     elementwise("exp", "Exponential function", "exp"),
-    elementwise("expm1", "eˣ - 1, exact for small x", "expm1"),
+    elementwise("expm1", "Exponential less 1: eˣ - 1, exact for small x", "expm1"),
     elementwise("log", "Natural logarithm", "log"),
-    elementwise("log1p", "log(1 + x), exact for small x", "log1p"),
+    elementwise("log1p", "Logarithm of 1 + x, exact for small x", "log1p"),
     elementwise("sqrt", "Square root", "sqrt"),
     elementwise("rsqrt", "One over the square root", "rsqrt"),
     elementwise("square", "Square", "square"),
@@ -78,10 +78,8 @@ _BINARY = (
     alias("power", _POWER),
     pairwise("maximum", "Greater of x and y", "max"),
     pairwise("minimum", "Lesser of x and y", "min"),
-    pairwise(
-        "arctan2", "Angle of the point (y, x) seen from the origin: arctan(x / y) in the right quadrant", "arctan2"
-    ),
-    pairwise("logaddexp", "log(eˣ + eʸ), without overflow", _logaddexp),
+    pairwise("arctan2", "Angle of the point (y, x): arctan(x / y) in the right quadrant", "arctan2"),
+    pairwise("logaddexp", "Logarithm of the sum of exponentials: log(eˣ + eʸ), without overflow", _logaddexp),
 )
 
 

@@ -18,8 +18,23 @@ Axes = int | str | Sequence[int | str] | None
 """What `axis` takes: a number (negative from the end), a name, a list of them, or none for all."""
 
 
+_OF_TWO = {"max": "maximum", "min": "minimum"}
+
+
+def _refuse_second_array(name: str, axis: object) -> None:
+    """Python's `max(a, b)` is another function here; say so where it is meant."""
+    if isinstance(axis, Value) and name in _OF_TWO:
+        raise ArgumentError(
+            "axis",
+            f"`{name}` works along the axes of one array, found two arrays",
+            f"write `{_OF_TWO[name]}(x, y)`",
+            code="BLC0204",
+        )
+
+
 def _declare(name: str, doc: str, op: str, notes: str = "") -> LayerSpec:
     def apply(ctx: LayerContext, x: Value, axis: Axes = None, keepdims: bool = False) -> Value:  # noqa: FBT001, FBT002
+        _refuse_second_array(name, axis)
         axes = operands.axes(operands.array("x", x), axis)
         keep = check.boolean("keepdims", keepdims)
         if op in ("any", "all") and x.tensor.dtype is not DType.BOOL:

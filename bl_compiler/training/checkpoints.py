@@ -1,6 +1,6 @@
 """Checkpoints of a run: complete or absent, never half.
 
-Layout: `FOLDER/000001000/` holds `state/` (written by orbax) and `checkpoint.json`. A checkpoint is written under a
+Layout: `FOLDER/1000/` holds `state/` (written by orbax) and `checkpoint.json`. A checkpoint is written under a
 hidden name and renamed when every byte is on disk, so a full disk, an interrupt or a crash leaves earlier ones alone.
 May import: floors 0-1, numpy; jax and orbax inside functions.
 """
@@ -80,7 +80,7 @@ class Checkpoints:
 
     def path(self, step: int) -> Path:
         """The folder of a step's checkpoint."""
-        return self.folder / f"{step:09d}"
+        return self.folder / str(step)
 
     def save(self, step: int, state: Mapping[str, Array], notes: Mapping[str, Any], *, best: int | None = None) -> None:
         """Write a checkpoint, then drop old ones.
@@ -88,7 +88,7 @@ class Checkpoints:
         Raises:
             CheckpointError: It could not be written; those before it are as they were.
         """
-        partial = self.folder / f"{_PARTIAL}{step:09d}"
+        partial = self.folder / f"{_PARTIAL}{step}"
         try:
             self.clean()
             partial.mkdir(parents=True)

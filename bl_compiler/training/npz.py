@@ -36,7 +36,7 @@ def read_npz(path: str, wanted: Collection[str] | None, sink: Sink) -> NpzFile |
     if not _looks_right(path, sink):
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             names = tuple(archive.files)
             arrays: dict[str, Array] = {}
             for name in names:

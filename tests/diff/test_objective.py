@@ -51,7 +51,7 @@ def sigma_points(mean: Array, factor: Array) -> Array:
 
 
 def linear_regression(posterior: str, objective: Objective) -> Module:
-    """y ~ Normal(X w, 0.7), w ~ Normal(0, 1.3)."""
+    """Y ~ Normal(X w, 0.7), w ~ Normal(0, 1.3)."""
     b = ModelBuilder()
     rows = b.plate("rows", N, N)
     x, y = b.input("x", rows, D), b.input("y", rows)
@@ -132,7 +132,8 @@ def network(batch: int, total: int | None, objective: Objective = Objective()) -
 
 NETWORK_DATA = {"x": X, "y": RNG.normal(size=(N, D)), "mask": RNG.random((N, D)) < 0.6}
 SCALE = RNG.uniform(0.1, 1, size=(D, D))
-NETWORK_PARAMS = {"w/loc": RNG.normal(size=(D, D)), "w/scale": softplus_inverse(SCALE), "noise": 0.3}
+LOC = RNG.normal(size=(D, D))
+NETWORK_PARAMS: dict[str, npt.ArrayLike] = {"w/loc": LOC, "w/scale": softplus_inverse(SCALE), "noise": 0.3}
 W, Z = RNG.normal(size=(D, D)), RNG.normal(size=(N, D))
 
 
@@ -141,12 +142,12 @@ def normal_kl(loc: Array, scale: npt.ArrayLike) -> Array:
     return (np.square(scale) + loc**2 - 1) / 2 - np.log(scale)
 
 
-def by_hand(total: int, rows: npt.ArrayLike) -> tuple[float, float]:
+def by_hand(total: int, rows: list[int]) -> tuple[float, float]:
     """`nll` and `kl` of the network for some rows of the data."""
     x, y, mask, z = (np.asarray(a)[rows] for a in (*NETWORK_DATA.values(), Z))
     h = np.tanh(np.tanh(x @ W) @ W) + z
     log_p = np.where(mask, stats.norm(h, 0.3).logpdf(y), 0.0)
-    shared = normal_kl(NETWORK_PARAMS["w/loc"], SCALE).sum() - stats.expon(scale=0.5).logpdf(0.3)
+    shared = normal_kl(LOC, SCALE).sum() - stats.expon(scale=0.5).logpdf(0.3)
     return -log_p.sum(1).mean(), normal_kl(x, 0.4).sum(1).mean() + shared / total
 
 
@@ -158,14 +159,14 @@ def network_loss(module: Module, rows: list[int], **more: object) -> dict[str, A
 @pytest.mark.parametrize("weight", [1.0, 0.25, 0.0])
 def test_the_network_is_the_sum_by_hand(weight: float) -> None:
     found = network_loss(network(N, 50, Objective(kl_weight=weight)), list(range(N)))
-    nll, kl = by_hand(50, range(N))
+    nll, kl = by_hand(50, list(range(N)))
     np.testing.assert_allclose([found["nll"], found["kl"]], [nll, kl], rtol=TIGHT)
     np.testing.assert_allclose(found["loss"], nll + weight * kl, rtol=TIGHT)
 
 
 def test_a_total_known_at_run_time_means_the_same() -> None:
     found = network_loss(network(N, None), list(range(N)), sizes={"batch": 50})
-    np.testing.assert_allclose([found["nll"], found["kl"]], by_hand(50, range(N)), rtol=TIGHT)
+    np.testing.assert_allclose([found["nll"], found["kl"]], by_hand(50, list(range(N))), rtol=TIGHT)
 
 
 @pytest.mark.parametrize("total", [None, N])
@@ -196,7 +197,7 @@ def test_the_mean_over_all_minibatches_is_the_full_joint(total: int | None) -> N
 
 def test_mle_leaves_the_priors_out() -> None:
     found = network_loss(network(N, 50, Objective("mle")), list(range(N)))
-    nll, _ = by_hand(50, range(N))
+    nll, _ = by_hand(50, list(range(N)))
     np.testing.assert_allclose([found["loss"], found["nll"], found["kl"]], [nll, nll, 0.0], rtol=TIGHT)
 
 
@@ -230,7 +231,7 @@ def test_a_step_of_symbolic_size_means_the_same(size: int | str) -> None:
     params = {k: v for k, v in NETWORK_PARAMS.items() if k != "noise"}
     found = train(b.entries(), params=params, inputs=inputs, noise=noise)
     nll = -stats.norm(Z @ W, 0.3).logpdf(NETWORK_DATA["y"]).sum(1).mean()
-    kl = normal_kl(X, 0.4).sum(1).mean() + normal_kl(NETWORK_PARAMS["w/loc"], SCALE).sum() / 50
+    kl = normal_kl(X, 0.4).sum(1).mean() + normal_kl(LOC, SCALE).sum() / 50
     np.testing.assert_allclose([found["nll"], found["kl"]], [nll, kl], rtol=TIGHT)
 
 
@@ -250,7 +251,7 @@ def test_new_statistics_are_means_over_draws() -> None:
 
 
 def factor_model(batch: int, objective: Objective) -> Module:
-    """x ~ Normal(z, 1), z ~ Normal(0, 1), with the posterior guess Normal(shift·x, 1): evidence Normal(0, √2)."""
+    """X ~ Normal(z, 1), z ~ Normal(0, 1), with the posterior guess Normal(shift·x, 1): evidence Normal(0, √2)."""
     b = ModelBuilder()
     plate = b.plate("batch", batch, 100)
     x = b.input("x", plate)
@@ -261,7 +262,7 @@ def factor_model(batch: int, objective: Objective) -> Module:
 
 
 def log_weights(x: Array, z: Array, shift: float) -> Array:
-    return stats.norm(z, 1).logpdf(x) + stats.norm.logpdf(z) - stats.norm(x * shift, 1).logpdf(z)
+    return np.asarray(stats.norm(z, 1).logpdf(x) + stats.norm.logpdf(z) - stats.norm(x * shift, 1).logpdf(z))
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])

@@ -1,4 +1,4 @@
-"""What is shipped: the lock covers the dependencies and names no host, and package data is where the wheel takes it from.
+"""What is shipped: the lock covers the dependencies and names no host, and the wheel finds its data.
 
 Invariant: the lock is pinned by hashes, so where a package comes from does not matter.
 """

@@ -5,7 +5,7 @@ Invariant: weights are `model.param` nodes under the instance's path, noise `mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.graph import Graph, Value
@@ -86,7 +86,7 @@ class FakeContext:
         """See `LayerContext.call`; functions of the library are called by their declaration."""
         if isinstance(function, LayerSpec):
             return one(function.function(self, *args))
-        assert isinstance(function, Callable)
+        assert callable(function)
         return one(function(*args))
 
     def once(self, what: str) -> bool:

@@ -12,6 +12,7 @@ from bl_compiler.ir.graph import Module, Objective, PlateInfo, Value
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.types import Dim, DimKind, DType, TensorType, dims_of
 from bl_compiler.ir.verify import verify
+from bl_compiler.ir.walk import walk
 from bl_compiler.passes.entries import derive_entries
 
 
@@ -104,3 +105,8 @@ class ModelBuilder(GraphBuilder):
 def ops_in(module: Module, entry: str) -> Sequence[str]:
     """The names of the ops of an entry's own nodes, in order."""
     return [node.op.name for node in module.functions[entry].nodes]
+
+
+def drawn(module: Module, entry: str) -> set[str | None]:
+    """The sites that an entry draws, regions included."""
+    return {node.site for node in walk(module.functions[entry]) if node.op.name == "random.draw"}

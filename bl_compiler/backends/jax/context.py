@@ -120,6 +120,10 @@ class Context:
         span, scope = (self.node.span, self.node.scope) if self.node else (NO_SPAN, "")
         self.lines.append(Line(text, span, scope, body))
 
+    def frame(self, text: str, owner: Node) -> None:
+        """Append a statement that only takes apart or puts together what a region's function gets and gives."""
+        self.lines.append(Line(text, owner.span))
+
     def assign(self, value: Value, expression: ast.expr) -> None:
         """Bind a value to a new variable that holds the expression."""
         assert self.node is not None

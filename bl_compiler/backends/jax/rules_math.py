@@ -47,7 +47,7 @@ UNARY = {
     "ceil": "jnp.ceil({x})",
     "round": "jnp.round({x})",
     "square": "jnp.square({x})",
-    "relu": "jnp.maximum({x}, 0)",
+    "relu": "jax.nn.relu({x})",
     "not": "~{x}",
     "stop_gradient": "jax.lax.stop_gradient({x})",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from scipy import stats
@@ -17,71 +17,75 @@ from bl_compiler.backends.reference.distributions import Parametric, Shape
 from bl_compiler.backends.reference.values import Array, FloatArray
 
 
-class Frozen(Protocol):
-    """What is used of a frozen scipy distribution."""
+class ScipyLaw(Protocol):
+    """What is used of scipy's families; frozen ones are not, as making one takes longer than all they do here."""
 
-    def logpdf(self, x: Array) -> FloatArray:
+    def logpdf(self, x: Array, **arguments: FloatArray) -> FloatArray:
         """Log density."""
 
-    def rvs(self, size: Shape, random_state: np.random.Generator) -> FloatArray:
+    def rvs(self, *, size: Shape, random_state: np.random.Generator, **arguments: FloatArray) -> FloatArray:
         """Draws."""
 
-    def mean(self) -> FloatArray:
+    def mean(self, **arguments: FloatArray) -> FloatArray:
         """Expectation."""
 
-    def var(self) -> FloatArray:
+    def var(self, **arguments: FloatArray) -> FloatArray:
         """Variance."""
 
 
 @dataclass(frozen=True, eq=False)
 class Continuous(Parametric):
-    """A scalar family that scipy has."""
+    """A scalar family that scipy has.
+
+    Attributes:
+        scipy: scipy's family.
+    """
+
+    scipy: ClassVar[ScipyLaw]
 
     @abstractmethod
-    def scipy(self) -> Frozen:
-        """Scipy's distribution of the same law."""
+    def arguments(self) -> dict[str, FloatArray]:
+        """The parameters of scipy's family."""
 
     def log_prob(self, x: Array) -> FloatArray:
         """See `Distribution.log_prob`."""
-        return np.asarray(self.scipy().logpdf(x))
+        return np.asarray(self.scipy.logpdf(x, **self.arguments()))
 
     def sample(self, rng: np.random.Generator, shape: Shape = ()) -> Array:
         """See `Distribution.sample`."""
-        return np.asarray(self.scipy().rvs(size=shape + self.batch_shape, random_state=rng))
+        return np.asarray(self.scipy.rvs(size=shape + self.batch_shape, random_state=rng, **self.arguments()))
 
     def mean(self) -> FloatArray:
         """See `Distribution.mean`."""
-        return np.broadcast_to(self.scipy().mean(), self.batch_shape)
+        return np.broadcast_to(self.scipy.mean(**self.arguments()), self.batch_shape)
 
     def variance(self) -> FloatArray:
         """See `Distribution.variance`."""
-        return np.broadcast_to(self.scipy().var(), self.batch_shape)
+        return np.broadcast_to(self.scipy.var(**self.arguments()), self.batch_shape)
 
 
 @dataclass(frozen=True, eq=False)
 class LocationScale(Continuous):
-    """A family moved by `loc` and stretched by `scale`."""
+    """A family moved by `loc` and stretched by `scale`, as scipy's are."""
 
     loc: FloatArray
     scale: FloatArray
+
+    def arguments(self) -> dict[str, FloatArray]:
+        """See `Continuous.arguments`."""
+        return {"loc": self.loc, "scale": self.scale}
 
 
 class Normal(LocationScale):
     """Gaussian."""
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.norm(self.loc, self.scale)
-        return frozen
+    scipy = stats.norm
 
 
 class Laplace(LocationScale):
     """Double exponential."""
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.laplace(self.loc, self.scale)
-        return frozen
+    scipy = stats.laplace
 
     def log_prob(self, x: Array) -> FloatArray:
         """Scipy takes the logarithm of the density, which is 0 in floating point beyond 745 scales."""
@@ -91,37 +95,32 @@ class Laplace(LocationScale):
 class Cauchy(LocationScale):
     """Cauchy; it has no moments."""
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.cauchy(self.loc, self.scale)
-        return frozen
+    scipy = stats.cauchy
 
 
 class Logistic(LocationScale):
     """Logistic."""
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.logistic(self.loc, self.scale)
-        return frozen
+    scipy = stats.logistic
 
 
 class Gumbel(LocationScale):
     """Gumbel, of maxima."""
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.gumbel_r(self.loc, self.scale)
-        return frozen
+    scipy = stats.gumbel_r
 
 
-class LogNormal(LocationScale):
+@dataclass(frozen=True, eq=False)
+class LogNormal(Continuous):
     """Exponential of a Gaussian with this location and scale."""
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.lognorm(self.scale, scale=np.exp(self.loc))
-        return frozen
+    loc: FloatArray
+    scale: FloatArray
+    scipy = stats.lognorm
+
+    def arguments(self) -> dict[str, FloatArray]:
+        """See `Continuous.arguments`."""
+        return {"s": self.scale, "scale": np.exp(self.loc)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,11 +130,11 @@ class StudentT(Continuous):
     df: FloatArray
     loc: FloatArray
     scale: FloatArray
+    scipy = stats.t
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.t(self.df, self.loc, self.scale)
-        return frozen
+    def arguments(self) -> dict[str, FloatArray]:
+        """See `Continuous.arguments`."""
+        return {"df": self.df, "loc": self.loc, "scale": self.scale}
 
     def mean(self) -> FloatArray:
         """Scipy says infinity for one degree of freedom and fewer, where the mean does not exist."""
@@ -147,11 +146,11 @@ class HalfNormal(Continuous):
     """Absolute value of a centered Gaussian."""
 
     scale: FloatArray
+    scipy = stats.halfnorm
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.halfnorm(scale=self.scale)
-        return frozen
+    def arguments(self) -> dict[str, FloatArray]:
+        """See `Continuous.arguments`."""
+        return {"scale": self.scale}
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,11 +158,11 @@ class HalfCauchy(Continuous):
     """Absolute value of a centered Cauchy; its moments are infinite."""
 
     scale: FloatArray
+    scipy = stats.halfcauchy
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.halfcauchy(scale=self.scale)
-        return frozen
+    def arguments(self) -> dict[str, FloatArray]:
+        """See `Continuous.arguments`."""
+        return {"scale": self.scale}
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,11 +170,11 @@ class Exponential(Continuous):
     """Exponential."""
 
     rate: FloatArray
+    scipy = stats.expon
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.expon(scale=1 / self.rate)
-        return frozen
+    def arguments(self) -> dict[str, FloatArray]:
+        """See `Continuous.arguments`."""
+        return {"scale": 1 / self.rate}
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,11 +183,11 @@ class Gamma(Continuous):
 
     concentration: FloatArray
     rate: FloatArray
+    scipy = stats.gamma
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.gamma(self.concentration, scale=1 / self.rate)
-        return frozen
+    def arguments(self) -> dict[str, FloatArray]:
+        """See `Continuous.arguments`."""
+        return {"a": self.concentration, "scale": 1 / self.rate}
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,11 +196,11 @@ class InverseGamma(Continuous):
 
     concentration: FloatArray
     rate: FloatArray
+    scipy = stats.invgamma
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.invgamma(self.concentration, scale=self.rate)
-        return frozen
+    def arguments(self) -> dict[str, FloatArray]:
+        """See `Continuous.arguments`."""
+        return {"a": self.concentration, "scale": self.rate}
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,11 +209,11 @@ class Beta(Continuous):
 
     concentration1: FloatArray
     concentration0: FloatArray
+    scipy = stats.beta
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.beta(self.concentration1, self.concentration0)
-        return frozen
+    def arguments(self) -> dict[str, FloatArray]:
+        """See `Continuous.arguments`."""
+        return {"a": self.concentration1, "b": self.concentration0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,11 +222,11 @@ class Uniform(Continuous):
 
     low: FloatArray
     high: FloatArray
+    scipy = stats.uniform
 
-    def scipy(self) -> Frozen:
-        """See `Continuous.scipy`."""
-        frozen: Frozen = stats.uniform(self.low, self.high - self.low)
-        return frozen
+    def arguments(self) -> dict[str, FloatArray]:
+        """See `Continuous.arguments`."""
+        return {"loc": self.low, "scale": self.high - self.low}
 
     def log_prob(self, x: Array) -> FloatArray:
         """Scipy's interval is closed; the half-open one has no density at `high`."""

@@ -20,6 +20,7 @@ from bl_compiler.backends.reference.continuous import (
     HalfNormal,
     InverseGamma,
     LocationScale,
+    LogNormal,
     Uniform,
 )
 from bl_compiler.backends.reference.discrete import Bernoulli, Categorical, Poisson, log_sigmoid, times
@@ -69,7 +70,7 @@ def _gauss_cross(mean: FloatArray, variance: FloatArray, p: LocationScale) -> Fl
 
 
 @_pair(_both("Normal"), _both("LogNormal"))
-def _normal(q: LocationScale, p: LocationScale) -> FloatArray:
+def _normal(q: LocationScale | LogNormal, p: LocationScale | LogNormal) -> FloatArray:
     """Gaussians; a divergence is the same after a one-to-one map of both, hence that of their exponentials."""
     ratio = (q.scale / p.scale) ** 2
     return np.asarray((ratio - 1 - np.log(ratio) + ((q.loc - p.loc) / p.scale) ** 2) / 2)
@@ -182,16 +183,16 @@ def _exponential(q: Exponential, p: Exponential) -> FloatArray:
 
 
 @_pair(("LogNormal", "Gamma"))
-def _log_normal_gamma(q: LocationScale, p: Gamma) -> FloatArray:
+def _log_normal_gamma(q: LogNormal, p: Gamma) -> FloatArray:
     return _log_normal_to_gamma(q, p.concentration, p.rate)
 
 
 @_pair(("LogNormal", "Exponential"))
-def _log_normal_exponential(q: LocationScale, p: Exponential) -> FloatArray:
+def _log_normal_exponential(q: LogNormal, p: Exponential) -> FloatArray:
     return _log_normal_to_gamma(q, np.ones(()), p.rate)
 
 
-def _log_normal_to_gamma(q: LocationScale, concentration: FloatArray, rate: FloatArray) -> FloatArray:
+def _log_normal_to_gamma(q: LogNormal, concentration: FloatArray, rate: FloatArray) -> FloatArray:
     """Under q, E log x = loc and E x = e^(loc + scale² / 2)."""
     entropy = q.loc + (_LOG_2PI + 1) / 2 + np.log(q.scale)
     expected = np.exp(q.loc + q.scale**2 / 2)

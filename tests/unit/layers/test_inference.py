@@ -43,7 +43,9 @@ def test_weights_are_f32_unless_the_input_is_wider(layer: str, dtype: str, weigh
     assert str(y.tensor.dtype) == result
 
 
-@pytest.mark.parametrize("activation", ["relu", "linear", None, LAYERS["tanh"]], ids=["text", "linear", "none", "function"])
+@pytest.mark.parametrize(
+    "activation", ["relu", "linear", None, LAYERS["tanh"]], ids=["text", "linear", "none", "function"]
+)
 def test_activations_by_name_or_function(activation: object) -> None:
     c = C()
     assert shape(c.apply("dense", c.input("f32", BATCH, 6), 3, activation=activation)) == (4, 3)

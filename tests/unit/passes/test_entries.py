@@ -6,21 +6,18 @@ Invariant: numbers are looked at in `tests/diff/test_objective.py`; here only wh
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from bl_compiler.backends.reference.interpret import evaluate
-from bl_compiler.backends.reference.noise import FixedNoise
-from bl_compiler.ir.builder import GraphBuilder
-from bl_compiler.ir.graph import Graph, Module, Objective, Output, Value
+from bl_compiler.ir.graph import Module, Objective, Value
 from bl_compiler.ir.ops import CORE_OPS
-from bl_compiler.ir.types import Dim, DType, TensorType, dims_of, distribution
+from bl_compiler.ir.types import Dim, DType, TensorType, distribution
 from bl_compiler.ir.walk import walk
 from bl_compiler.passes.base import Fact, PassContext, facts_of
 from bl_compiler.passes.densities import kl_form
 from bl_compiler.passes.entries import Entries, derive_entries
-from bl_compiler.passes.entry_errors import EntriesError, UnsupportedRegionError
-from tests.support.models import ModelBuilder, ops_in
+from bl_compiler.passes.entry_errors import EntriesError
+from tests.support.models import ModelBuilder, drawn, ops_in
 
 ALL = ["init", "train", "predict", "log_likelihood", "log_joint", "sample", "sample_prior"]
 
@@ -43,10 +40,6 @@ def asked(module: Module, entry: str) -> set[str]:
     """The inputs and parameters of an entry."""
     nodes = module.functions[entry].of("model.input", "model.param", "model.state")
     return {str(node.attrs.get("key", node.attrs.get("path"))) for node in nodes}
-
-
-def drawn(module: Module, entry: str) -> set[str | None]:
-    return {node.site for node in walk(module.functions[entry]) if node.op.name == "random.draw"}
 
 
 def test_a_module_has_every_entry_and_no_model() -> None:
@@ -356,109 +349,3 @@ def test_the_form_of_a_divergence_follows_the_table() -> None:
         "closed-form"
     ] * 4
     assert [form(normal, student), form(vector, joint)] == ["monte-carlo"] * 2
-
-
-# --- regions ---------------------------------------------------------------------------------------------------------
-
-
-def body_with(declare: str) -> Graph:
-    """A round of a repeat over one array of 4, which declares something."""
-    type_ = TensorType(DType.F32, dims_of(4))
-    carry = Value(type_, "h")
-    b = GraphBuilder(CORE_OPS, "body", [carry])
-    normal = b.add("dist.Normal", carry, b.const(1.0, DType.F32))
-    if declare == "noise":
-        noisy = b.add("model.noise", normal, site="dropout")
-        out = b.add("model.phase", noisy, carry)
-    elif declare == "always noise":
-        out = b.add("model.noise", normal, site="dropout")
-    elif declare == "sample":
-        out = b.add("model.sample", normal, normal, site="z")
-    else:
-        b.emit("model.observe", [carry, normal], {}, site="x")
-        out = b.unary("tanh", carry)
-    return b.finish([("h", out)])
-
-
-def looped(declare: str) -> ModelBuilder:
-    b = ModelBuilder()
-    x = b.input("x", 4)
-    h = b.add("region.repeat", x, count=2, carries=1, body=body_with(declare))
-    b.observe("y", b.input("y", 4), b.dist("Normal", h, 1.0))
-    return b
-
-
-def test_phases_and_noise_inside_regions_follow_the_entry() -> None:
-    module = looped("noise").entries()
-    assert [drawn(module, entry) for entry in ("train", "predict", "log_joint")] == [{"dropout"}, set(), set()]
-    feed = {"x": np.zeros(4), "y": np.zeros(4)}
-    shifts = FixedNoise({"dropout": np.stack([np.full(4, 9.0), np.full(4, 2.0)])})
-    nll = evaluate(module.functions["train"], inputs=feed, noise=shifts)["nll"]
-    np.testing.assert_allclose(nll, 4 * (0.5 * np.log(2 * np.pi) + 2.0))
-    np.testing.assert_array_equal(evaluate(module.functions["predict"], inputs=feed)["mean:y"], np.zeros(4))
-
-
-def test_a_region_that_draws_is_inside_repeated_draws() -> None:
-    train = looped("noise").entries(Objective(samples=2)).functions["train"]
-    (region,) = train.of("region.draws")
-    assert [n.op.name for n in region.attrs.graph("body").nodes if n.op.name.startswith("region")] == ["region.repeat"]
-
-
-@pytest.mark.parametrize("declare", ["sample", "observe", "always noise"])
-def test_declarations_inside_regions_are_refused_clearly(declare: str) -> None:
-    with pytest.raises(UnsupportedRegionError, match="region `body`"):
-        looped(declare).entries()
-
-
-# --- masks -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("family", ["Normal", "StudentT", "Gamma", "Bernoulli", "Categorical", "MultivariateNormal"])
-def test_the_density_under_a_mask_is_finite(family: str) -> None:
-    """Where the density itself is finite, a zero cotangent gives a zero gradient."""
-    b = ModelBuilder()
-    batch = b.plate("batch", 4, 100)
-    dims, data, shapes = _masked_case(family, batch)
-    params = [b.input(f"p{i}", batch, *shape) for i, shape in enumerate(shapes)]
-    x = b.input("x", batch, *dims, dtype="i32" if family == "Categorical" else "f32")
-    b.observe("x", x, b.dist(family, *params), b.input("mask", batch, dtype="bool"))
-    module = b.entries()
-    train = module.functions["train"]
-    inputs: dict[str, npt.ArrayLike] = {"x": data, "mask": [True, False, True, False]}
-    for i, shape in enumerate(shapes):
-        value = np.broadcast_to(np.eye(2) if shape == (2, 2) else np.full(shape, 2.0), (4, *shape)).copy()
-        value[1::2] = np.nan
-        inputs[f"p{i}"] = value
-    (density,) = train.of("prob.log_prob")
-    watched = train.replace(outputs=[*train.outputs, Output("density", density.result)])
-    found = evaluate(watched, inputs=inputs)
-    assert np.isfinite(found["density"]).all()
-    assert np.isfinite(found["loss"])
-    terms = evaluate(module.functions["log_likelihood"], inputs=inputs)["log_prob:x"]
-    np.testing.assert_array_equal(terms[1::2], [0.0, 0.0])
-    np.testing.assert_allclose(found["nll"], -terms.sum() / 4)
-
-
-def _masked_case(family: str, batch: Dim) -> tuple[tuple[int, ...], npt.ArrayLike, list[tuple[int, ...]]]:
-    """Event dimensions, data that is senseless where masked, and the parameters' dimensions."""
-    match family:
-        case "Categorical":
-            return (), [1, 99, 0, -1], [(3,)]
-        case "MultivariateNormal":
-            return (2,), [[1.0, 2.0], [np.nan, 0.0], [0.0, 0.0], [np.inf, 1.0]], [(2,), (2, 2)]
-        case "Bernoulli":
-            return (), [1.0, np.nan, 0.0, 7.0], [()]
-        case "StudentT":
-            return (), [1.0, np.nan, 0.5, np.inf], [(), (), ()]
-        case _:
-            return (), [1.0, np.nan, 0.5, -np.inf], [(), ()]
-
-
-def test_a_shared_parameter_is_not_replaced_under_a_mask() -> None:
-    b = ModelBuilder()
-    batch = b.plate("batch", 4, 100)
-    x, mask = b.input("x", batch, 3), b.input("mask", batch, 3, dtype="bool")
-    d = b.add("dist.independent", b.dist("Normal", b.input("m", batch, 3), b.param("s", 3)), ndims=0)
-    b.observe("x", x, d, mask)
-    train = b.entries().functions["train"]
-    assert sum(node.op.name == "math.select" for node in train.nodes) == 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,7 +18,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 def integrate(f: Function, points: Sequence[float]) -> float:
     """The integral of `f` from the first point to the last, smooth between neighbors (Takahasi and Mori 1974)."""
-    return sum(_segment(f, a, b) for a, b in zip(points, points[1:], strict=False))
+    return sum(_segment(f, a, b) for a, b in pairwise(points))
 
 
 def _segment(f: Function, low: float, high: float) -> float:

@@ -23,7 +23,9 @@ from tests.unit.reference.build import with_distribution
 
 TRIL = np.array([[1.5, 0.0], [-0.4, 0.6]])
 PARAMETERS: dict[str, tuple[object, ...]] = {
-    **dict.fromkeys(("Normal", "Laplace", "Cauchy", "Logistic", "Gumbel", "LogNormal"), (np.array([[0.5], [1.0]]), 2.0)),
+    **dict.fromkeys(
+        ("Normal", "Laplace", "Cauchy", "Logistic", "Gumbel", "LogNormal"), (np.array([[0.5], [1.0]]), 2.0)
+    ),
     **dict.fromkeys(("Gamma", "InverseGamma", "Beta"), (np.array([[5.5], [4.0]]), 2.0)),
     **dict.fromkeys(("HalfNormal", "HalfCauchy", "Exponential", "Poisson"), (np.array([0.5, 2.0]),)),
     **dict.fromkeys(("Categorical", "OneHotCategorical"), (np.array([[0.0, 1.0, 2.0], [0.0, 0.0, 0.0]]),)),

@@ -1,7 +1,7 @@
 """Closed-form divergences equal the integrals they stand for, and are infinite where supports do not nest.
 
-Invariant: every pair of `CLOSED_FORM_KL` is compared: scalars by quadrature, discrete ones by summation, vectors by Monte
-Carlo with a z-score.
+Invariant: every pair of `CLOSED_FORM_KL` is compared: scalars by quadrature, discrete ones by summation, vectors by
+Monte Carlo with a z-score.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from tests.unit.reference.quadrature import INF, integrate
 
 LIMIT = 4.5
 
-PARAMETERS: dict[str, list[tuple[float, ...]]] = {
-    **dict.fromkeys(("Normal", "Laplace", "Cauchy", "Gumbel", "LogNormal", "Logistic"), [(0.3, 0.8), (-0.5, 1.3), (2.0, 0.4)]),
-    **dict.fromkeys(("HalfNormal", "HalfCauchy", "Exponential"), [(0.7,), (2.5,)]),
-    **dict.fromkeys(("Gamma", "InverseGamma"), [(3.0, 2.0), (1.4, 0.5)]),
-    "Beta": [(2.0, 3.0), (0.8, 1.5)],
-    "Uniform": [(-0.5, 1.0), (-1.0, 1.5)],
+PARAMETERS: dict[str, tuple[tuple[float, ...], ...]] = {
+    **dict.fromkeys(
+        ("Normal", "Laplace", "Cauchy", "Gumbel", "LogNormal", "Logistic"), ((0.3, 0.8), (-0.5, 1.3), (2.0, 0.4))
+    ),
+    **dict.fromkeys(("HalfNormal", "HalfCauchy", "Exponential"), ((0.7,), (2.5,))),
+    **dict.fromkeys(("Gamma", "InverseGamma"), ((3.0, 2.0), (1.4, 0.5))),
+    "Beta": ((2.0, 3.0), (0.8, 1.5)),
+    "Uniform": ((-0.5, 1.0), (-1.0, 1.5)),
 }
 SCALAR_PAIRS = sorted(pair for pair in CLOSED_FORM_KL if set(pair) <= set(PARAMETERS))
 OTHERS = {"Dirichlet", "MultivariateNormal", "Bernoulli", "Categorical", "OneHotCategorical", "Poisson"}
@@ -112,7 +114,9 @@ def test_dirichlet_of_two_is_beta() -> None:
 
 def test_a_vector_of_one_is_a_scalar() -> None:
     q, p = (made("MultivariateNormal", (np.array([m]), np.array([[s]]))) for m, s in ((0.3, 0.8), (-0.5, 1.3)))
-    assert float(kl(q, p)) == pytest.approx(float(kl(made("Normal", (0.3, 0.8)), made("Normal", (-0.5, 1.3)))), rel=1e-12)
+    assert float(kl(q, p)) == pytest.approx(
+        float(kl(made("Normal", (0.3, 0.8)), made("Normal", (-0.5, 1.3)))), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("pair", sorted(CLOSED_FORM_KL), ids="-".join)

@@ -62,7 +62,7 @@ def test_no_draws_at_all() -> None:
 
 
 def test_repeat_carries_slices_and_captures() -> None:
-    """h <- a * h + c with one a a round; the values of h on the way are stacked."""
+    """The map h to a h + c, with one a for each round; the values of h on the way are stacked."""
 
     def step(b: GraphBuilder, args: Sequence[Value]) -> list[Value]:
         h, a, c = args

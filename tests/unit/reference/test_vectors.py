@@ -100,7 +100,12 @@ def test_multinomial() -> None:
     np.testing.assert_allclose(np.exp(d.log_prob(outcomes)), stats.multinomial(4, PROBS).pmf(outcomes), rtol=1e-10)
     assert_moments_of_draws(d)
     np.testing.assert_array_equal(d.log_prob(np.array([[4, 1, 0], [5, -1, 0]])), [-INF, -INF])
-    assert Multinomial(np.zeros((5, 1, 3)), np.array([2, 3])).sample(np.random.default_rng(0), (7,)).shape == (7, 5, 2, 3)
+    assert Multinomial(np.zeros((5, 1, 3)), np.array([2, 3])).sample(np.random.default_rng(0), (7,)).shape == (
+        7,
+        5,
+        2,
+        3,
+    )
 
 
 def test_categorical() -> None:

@@ -72,8 +72,7 @@ def windows(draw: st.DrawFn, *, dilated: bool) -> Window:
         low = draw(st.integers(-1 if dilated and spread > 1 else 0, 2))
         least = max(reach - spread - low, -1 if dilated else 0)
         padding.append((low, least + draw(st.integers(0, 2))))
-    found = Window(sizes, window, strides, tuple(padding), lhs, rhs)
-    return found
+    return Window(sizes, window, strides, tuple(padding), lhs, rhs)
 
 
 @settings(max_examples=120)

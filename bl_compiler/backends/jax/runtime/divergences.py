@@ -120,7 +120,7 @@ def kl_multivariate_normal_multivariate_normal(q_loc: Array, q_tril: Array, p_lo
     spread = triangular_solve(p_tril, q_tril)
     shift = triangular_solve(p_tril, (q_loc - p_loc)[..., None])
     squares = jnp.sum(spread * spread, axis=(-2, -1)) + jnp.sum(shift * shift, axis=(-2, -1))
-    return 0.5 * (squares - q_loc.shape[-1]) + log_diagonal(p_tril) - log_diagonal(q_tril)
+    return 0.5 * (squares - q_tril.shape[-1]) + log_diagonal(p_tril) - log_diagonal(q_tril)
 
 
 def kl_bernoulli_bernoulli(q_logits: Real, p_logits: Real) -> Array:

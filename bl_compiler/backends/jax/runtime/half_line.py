@@ -48,16 +48,6 @@ def half_cauchy_sample(key: Array, scale: Real, shape: tuple[int, ...], dtype: D
     return scale * jnp.abs(jax.random.cauchy(key, shape, dtype))
 
 
-def half_cauchy_mean(scale: Real) -> Real:
-    """Infinite."""
-    return math.inf
-
-
-def half_cauchy_variance(scale: Real) -> Real:
-    """Infinite."""
-    return math.inf
-
-
 def log_normal_log_prob(x: Array, loc: Real, scale: Real) -> Array:
     """Log density of the exponential of a Gaussian."""
     inside = x > 0

@@ -92,16 +92,6 @@ def cauchy_sample(key: Array, loc: Real, scale: Real, shape: tuple[int, ...], dt
     return loc + scale * jax.random.cauchy(key, shape, dtype)
 
 
-def cauchy_mean(loc: Real, scale: Real) -> Real:
-    """NaN: the Cauchy distribution has no expectation."""
-    return math.nan
-
-
-def cauchy_variance(loc: Real, scale: Real) -> Real:
-    """NaN: the Cauchy distribution has no variance."""
-    return math.nan
-
-
 def logistic_log_prob(x: Array, loc: Real, scale: Real) -> Array:
     """Log density of the logistic distribution, which is symmetric: only |z| enters, so nothing overflows."""
     z = jnp.abs(x - loc) / scale

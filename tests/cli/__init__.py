@@ -1,0 +1,1 @@
+"""The command line: exit codes, streams, help, and each command."""
