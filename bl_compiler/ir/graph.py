@@ -122,6 +122,11 @@ class Graph:
     def __hash__(self) -> int:
         return hash(self.structure)
 
+    def __repr__(self) -> str:
+        from bl_compiler.ir.printer import print_graph
+
+        return print_graph(self)
+
     def replace(self, *, nodes: Sequence[Node] | None = None, outputs: Sequence[Output] | None = None) -> Graph:
         """A copy with other nodes or outputs."""
         return Graph(
@@ -175,6 +180,11 @@ class Module:
 
     def __hash__(self) -> int:
         return hash((self.name, tuple(self.functions)))
+
+    def __repr__(self) -> str:
+        from bl_compiler.ir.printer import print_module
+
+        return print_module(self)
 
     def _key(self) -> tuple[object, ...]:
         return self.name, dict(self.functions), self.plates, self.objective, self.optimizer

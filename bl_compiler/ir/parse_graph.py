@@ -84,7 +84,7 @@ class GraphParser(Scanner):
     def function(self) -> tuple[str, Graph]:
         """What follows `func`: its key in the module and the graph."""
         key = self.name("the function's name")
-        name = self.maybe_name()
+        name = self.string()
         return key, self._graph(key if name is None else name, None, 0)
 
     # --- graphs ------------------------------------------------------------------------------------------------------
@@ -276,10 +276,10 @@ class GraphParser(Scanner):
         first = self.here()
         errors = self.errors
         while self.mark("^"):
-            start, key = self.here(), self.name("the name of a region")
+            start, key = self.here(), self.identifier("the name of a region")
             if key in attrs:
                 raise Fault(f"`{key}` is given twice", start, self.pos)
-            name = self.maybe_name()
+            name = self.string()
             try:
                 attrs[key] = self._graph(key if name is None else name, scope, depth + 1)
             except Fault:

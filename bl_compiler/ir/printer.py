@@ -7,6 +7,7 @@ May import: floor 0, `attrs`, `graph`, `text`, `walk`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,8 +89,8 @@ class _Printer:
         lines = [text]
         for key, region in node.attrs.items():
             if isinstance(region, Graph):
-                name = "" if region.name == key else f" {quoted(region.name)}"
-                lines += self.graph_lines(region, indent + "  ", f"^{quoted(key)}{name}")
+                name = "" if region.name == key else f" {json.dumps(region.name)}"
+                lines += self.graph_lines(region, indent + "  ", f"^{key}{name}")
         return lines
 
     def _define(self, value: Value, names: dict[Value, str]) -> str:
@@ -127,7 +128,7 @@ def print_module(module: Module, *, spans: bool = True, elide: int | None = None
     lines.append(f"optimizer {_optimizer_text(module.optimizer)}")
     lines += [f"option {quoted(name)} = {value_text(_frozen(value), elide)}" for name, value in module.options]
     for name, graph in module.functions.items():
-        alias = "" if graph.name == name else f" {quoted(graph.name)}"
+        alias = "" if graph.name == name else f" {json.dumps(graph.name)}"
         lines += ["", *_Printer(spans, elide).graph_lines(graph, "", f"func {quoted(name)}{alias}")]
     return "\n".join(lines) + "\n"
 

@@ -122,7 +122,7 @@ def einsum(ctx: LayerContext, spec: str, *arrays: Value) -> Value:
     """Sum of products by Einstein's convention, as `jax.numpy.einsum`: `einsum("bik,bkj->bij", x, y)`.
 
     Letters name axes; those missing from the result are summed over. `...` stands for any axes, which must have equal
-    sizes: unlike in NumPy, size 1 does not broadcast.
+    sizes: unlike in NumPy, size 1 does not broadcast. `spec` comes first, so arrays are not piped in.
 
     Args:
         spec: the letters of each array's axes, `->`, and those of the result.

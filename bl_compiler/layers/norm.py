@@ -104,12 +104,16 @@ def batch_norm(
         ctx.update("var", _moved(b, kept_variance, variance, keep))
     center = b.add("model.phase", mean, kept_mean)
     spread = b.add("model.phase", variance, kept_variance)
-    y = b.binary("mul", b.binary("sub", x, center), b.unary("rsqrt", b.binary("add", spread, margin)))
-    return _scaled(ctx, y, (t.rank - 1,), use_scale=scaled, use_bias=shifted)
+    factor = b.unary("rsqrt", b.binary("add", spread, margin))
+    if scaled:
+        # One factor per channel, so that the whole array is multiplied once.
+        factor = b.binary("mul", factor, ctx.weight("scale", (size,), constant(1.0), dtype=dtype))
+    y = b.binary("mul", b.binary("sub", x, center), factor)
+    return _scaled(ctx, y, (t.rank - 1,), use_scale=False, use_bias=shifted)
 
 
 def _moved(b: GraphBuilder, old: Value, new: Value, keep: float) -> Value:
-    return b.binary("add", b.binary("mul", old, keep), b.binary("mul", new, 1.0 - keep))
+    return b.binary("add", b.binary("mul", old, keep), b.binary("mul", new, round(1.0 - keep, 12)))
 
 
 @layer("scale", "bias")

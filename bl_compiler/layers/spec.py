@@ -94,12 +94,12 @@ class ParamSpec:
     @property
     def takes_value(self) -> bool:
         """Whether arrays go here."""
-        return self.kind in ("Value", "Value | None")
+        return self.kind in ("Value", "Value | None") and not self.variadic
 
     @property
     def takes_values(self) -> bool:
         """Whether a list of arrays goes here."""
-        return self.kind == "Sequence[Value]"
+        return self.kind == "Sequence[Value]" or (self.kind == "Value" and self.variadic)
 
 
 @dataclass(frozen=True, slots=True)

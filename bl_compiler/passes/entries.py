@@ -160,15 +160,15 @@ def _log_likelihood(module: Module, ops: OpSet) -> Graph:
     return frame.finish(outputs)
 
 
-def _noise_needed(frame: Frame) -> list[Node]:
-    """The noise that the densities and values of this entry depend on, in order."""
+def _noise_needed(frame: Frame) -> set[Node]:
+    """The noise that the densities and values of this entry depend on."""
     model = frame.model
     declared = model.of("model.observe", "model.sample", "model.point", "model.predict")
     if frame.mode.latents is Latents.GIVEN:
         declared = model.of("model.observe", "model.sample", "model.point")
     roots = [value for node in declared for value in _roots(frame.mode, node)]
     needed = live(model.nodes, roots, frame.mode.uses)
-    return [node for node in model.of("model.noise") if node.result in needed]
+    return {node for node in model.of("model.noise") if node.result in needed}
 
 
 def _roots(mode: Mode, node: Node) -> Sequence[Value]:
@@ -205,9 +205,9 @@ def _sample(module: Module, ops: OpSet, name: str, latents: Latents) -> Graph:
         elif node.op.name == "model.observe":
             with frame.builder.at(span=node.span, scope=node.scope):
                 outputs[f"value:{node.site}"] = _observed_draw(frame, node)
-    for name, value in _predicted(frame):
+    for key, value in _predicted(frame):
         # A prediction named like a site gives way: `sample` is asked for the site's draw.
-        outputs.setdefault(name, value)
+        outputs.setdefault(key, value)
     return frame.finish(list(outputs.items()))
 
 

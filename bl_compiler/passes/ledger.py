@@ -19,7 +19,7 @@ from bl_compiler.ir.graph import Module, Node, Value
 from bl_compiler.ir.types import DType
 from bl_compiler.passes.densities import Signed, signed_sum
 from bl_compiler.passes.entry_frame import Frame
-from bl_compiler.passes.plates_scale import Scale, scaled, site_dims, term_scale, total
+from bl_compiler.passes.plates_scale import Scale, scaled, site_dims, term_scale, total, widened
 
 
 class Part(StrEnum):
@@ -80,7 +80,8 @@ class Ledger:
         sign, x = term
         others = [i for i, d in enumerate(x.tensor.dims) if d.name != self.per or not d.is_plate]
         with frame.builder.at(span=node.span, scope=node.scope):
-            self._put(_Group(Part.WEIGHT, ""), frame, (sign, frame.builder.reduce("sum", x, others)))
+            summed = frame.builder.reduce("sum", widened(frame.builder, x), others)
+        self._put(_Group(Part.WEIGHT, ""), frame, (sign, summed))
 
     def add_state(self, node: Node) -> None:
         """Add the new value that a `model.update` gives a statistic."""

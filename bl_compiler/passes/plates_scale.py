@@ -74,10 +74,14 @@ def term_scale(module: Module, site: Dims, value: Dims, per: str | None, span: S
     return Scale(ratio, tuple(times), (per,)) if size is None else Scale(ratio / size, tuple(times))
 
 
+def widened(b: GraphBuilder, x: Value) -> Value:
+    """An array in at least f32: sums over a batch lose too much in half precision."""
+    return b.cast(x, DType.F32) if x.tensor.dtype in (DType.F16, DType.BF16) else x
+
+
 def total(b: GraphBuilder, x: Value) -> Value:
     """The sum of x's entries, in at least f32; the mean over plate axes whose size in a step is symbolic."""
-    if x.tensor.dtype in (DType.F16, DType.BF16):
-        x = b.cast(x, DType.F32)
+    x = widened(b, x)
     averaged = [i for i, d in enumerate(x.tensor.dims) if d.is_plate and isinstance(d.size, str)]
     x = b.reduce("sum", x, [i for i in range(x.tensor.rank) if i not in averaged])
     return b.reduce("mean", x, range(x.tensor.rank))

@@ -15,7 +15,13 @@ Arrays = Mapping[str, Array]
 
 
 class Trainable(Protocol):
-    """A model with a compiled training step. States and parameters are opaque here."""
+    """A model with a compiled training step. States and parameters are opaque here.
+
+    Attributes:
+        output_axes: For each output of prediction the axis of its examples, None where all examples share it.
+    """
+
+    output_axes: Mapping[str, int | None]
 
     def start(self, seed: int) -> Any:
         """The state before the first step."""
@@ -34,6 +40,9 @@ class Trainable(Protocol):
 
     def restore(self, arrays: Arrays) -> Any:
         """The state that `arrays` gave; raises `CheckpointError` if they are not of this model."""
+
+    def loss(self, params: Any, batch: Arrays, *, seed: int) -> float:
+        """The objective of one batch, per example."""
 
     def log_likelihood(self, params: Any, batch: Arrays, *, seed: int, draws: int) -> dict[str, Array]:
         """Per observed site the log density of each example, `[draws, examples]`."""

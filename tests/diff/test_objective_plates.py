@@ -16,6 +16,7 @@ from bl_compiler.backends.reference.interpret import evaluate
 from bl_compiler.backends.reference.noise import FixedNoise
 from bl_compiler.ir.graph import Module, Objective
 from bl_compiler.ir.types import Dim, DType, dims_of
+from bl_compiler.passes.entry_errors import EntriesError
 from tests.support.models import ModelBuilder
 
 USERS, ITEMS = 5, 4
@@ -99,6 +100,16 @@ def test_a_plate_inside_an_event_is_scaled_as_a_whole() -> None:
     assert evaluate(module.functions["train"], inputs=inputs)["loss"] == pytest.approx(-total / 3, rel=1e-9)
     assert evaluate(module.functions["log_joint"], inputs=inputs)["log_joint"] == pytest.approx(total * 4, rel=1e-9)
     assert module.functions["log_likelihood"].output("log_prob:x").tensor.rank == 0
+
+
+def test_a_symbolic_plate_inside_an_event_is_refused() -> None:
+    b = ModelBuilder()
+    rows = b.plate("rows", "B", 12)
+    d = b.add("dist.independent", b.dist("Normal", b.input("m", rows), 1.0), ndims=1)
+    b.observe("x", b.input("x", rows), d)
+    with pytest.raises(EntriesError, match="plate `rows`") as caught:
+        b.entries()
+    assert caught.value.code == "BLC0208"
 
 
 @pytest.mark.parametrize("side", ["neither", "prior", "posterior", "both"])

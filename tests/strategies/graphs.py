@@ -78,7 +78,7 @@ def _draws(b: Build, ops: Sequence[str], depth: int) -> None:
 def _loop(b: Build, op: str, ops: Sequence[str], depth: int) -> None:
     carries = _arrays(b, b.integer(0, 2), lambda t: t.dtype.is_float or not b.numeric)
     sliced = _arrays(b, b.integer(0, 2), is_static)
-    sliced = [v for v in sliced if v.tensor.rank]
+    sliced = [v for v in sliced if v.tensor.rank and is_static(v.tensor)]
     count = sliced[0].tensor.dims[0].size if sliced else b.integer(1, 3)
     sliced = [v for v in sliced if v.tensor.dims[0].size == count]
     captured = _captured(b, 2)

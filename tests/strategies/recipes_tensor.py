@@ -100,7 +100,7 @@ def _reverse(b: Build, op: str) -> None:
 
 
 def _pad(b: Build, op: str) -> None:
-    x = _static_array(b)
+    x = _static_array(b, 1)
     if b.numeric and not x.tensor.dtype.is_float:
         return
     low = tuple(0 if d.is_plate else b.integer(0, 1) for d in x.tensor.dims)

@@ -1,7 +1,7 @@
 """How products are written: as plain products of two matrices wherever a product is one.
 
-XLA's CPU backend has fast code for plain products only, and the form in which a product is written decides whether it is
-seen as one (see `runtime/linear.py`). May import: `pyexpr`, `ir.ops_tensor`.
+XLA's CPU backend has fast code for plain products only, and the form in which a product is written decides whether it
+is seen as one (see `runtime/linear.py`). May import: `pyexpr`, `ir.ops_tensor`.
 """
 
 from __future__ import annotations

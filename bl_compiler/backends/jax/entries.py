@@ -8,6 +8,7 @@ May import: floors 0-1, `functions`, `context`, `pyexpr`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from bl_compiler.backends.jax import pyexpr
 from bl_compiler.backends.jax.context import Line
@@ -16,11 +17,13 @@ from bl_compiler.backends.jax.rules_region import draws
 from bl_compiler.ir.graph import Graph, Module, Optimizer
 from bl_compiler.ir.walk import walk
 
+T = TypeVar("T")
+
 PUBLIC = ("init", "loss", "train_init", "train_step", "predict", "log_likelihood", "log_joint", "sample")
 """The functions of an emitted program, as far as its module has their graphs."""
 
 
-def under(prefix: str, items: Mapping[str, str]) -> dict[str, str]:
+def under(prefix: str, items: Mapping[str, T]) -> dict[str, T]:
     """The items whose names start with `prefix`, without it."""
     return {key.removeprefix(prefix): value for key, value in items.items() if key.startswith(prefix)}
 
@@ -61,7 +64,7 @@ def _init(graph: Graph) -> Function:
 
 def _train(graph: Graph) -> Function:
     def returns(outputs: Mapping[str, str]) -> str:
-        metrics = ", ".join(f"'{name}': {outputs[name]}" for name in ("nll", "kl"))
+        metrics = ", ".join(f"{_quoted(name)}: {outputs[name]}" for name in ("nll", "kl"))
         return f"({outputs['loss']}, ({{{metrics}}}, {dictionary(under('state:', outputs))}))"
 
     parameters, doc = "params, inputs, key, sizes=None, step=None", "The loss; its parts and the new statistics."
@@ -126,7 +129,7 @@ def _argument_text(value: object) -> str:
         case bool() | int() | float():
             return pyexpr.text(pyexpr.number(value))
         case _:
-            return repr(value)
+            return _quoted(value) if isinstance(value, str) else repr(value)
 
 
 def _lines(text: str) -> list[Line]:
@@ -139,8 +142,13 @@ def constants(module: Module) -> list[Line]:
     if init is None or "train" not in module.functions:
         return []
     paths = [o.name.removeprefix("param:") for o in init.outputs]
-    trained = pyexpr.tuple_of([pyexpr.string(path) for path in paths if path not in statistics_of(module)])
-    return [Line(f"OPTIMIZER = {optimizer_text(module.optimizer)}"), Line(f"TRAINED = {pyexpr.text(trained)}")]
+    statistics = statistics_of(module)
+    trained = "".join(f"{INDENT}{_quoted(path)},\n" for path in paths if path not in statistics)
+    return [Line(f"OPTIMIZER = {optimizer_text(module.optimizer)}"), Line(f"TRAINED = (\n{trained})")]
+
+
+def _quoted(text: str) -> str:
+    return pyexpr.text(pyexpr.string(text))
 
 
 def public_functions(module: Module) -> Iterator[list[Line]]:
@@ -158,7 +166,7 @@ def public_functions(module: Module) -> Iterator[list[Line]]:
     if "sample" in functions or "sample_prior" in functions:
         table = {name: f"_{name}" for name in ("sample", "sample_prior") if name in functions}
         choices = {"posterior": table.get("sample"), "prior": table.get("sample_prior")}
-        yield _lines(_SAMPLE.replace("CHOICES", ", ".join(f"{k!r}: {v}" for k, v in choices.items() if v)))
+        yield _lines(_SAMPLE.replace("CHOICES", ", ".join(f"{_quoted(k)}: {v}" for k, v in choices.items() if v)))
 
 
 def _summaries(graph: Graph) -> dict[str, str]:
@@ -176,7 +184,7 @@ def _summaries(graph: Graph) -> dict[str, str]:
 
 
 def _drawn(output: str) -> str:
-    return f"drawn[{output!r}]"
+    return f"drawn[{_quoted(output)}]"
 
 
 _LOSS = '''

@@ -1,7 +1,7 @@
 """One entry graph as one Python function.
 
-Invariant: statements stand in the order of the graph's nodes; those of one layer instance that follow each other share one
-`jax.named_scope`. May import: floors 0-1, `context`, `names`, `pyexpr`, the `rules_*` files.
+Invariant: statements stand in the order of the graph's nodes; those of one layer instance that follow each other share
+one `jax.named_scope`. May import: floors 0-1, `context`, `names`, `pyexpr`, the `rules_*` files.
 """
 
 from __future__ import annotations

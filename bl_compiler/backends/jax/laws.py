@@ -1,7 +1,7 @@
 """Densities, draws, moments and divergences of distributions as expressions over their parameters.
 
-A distribution is no value at run time: expansions broadcast, independent axes are summed over, mixtures are reduced over
-their last axis, and a family is a call of its function in `runtime`. Invariant: an expression of this file has the
+A distribution is no value at run time: expansions broadcast, independent axes are summed over, mixtures are reduced
+over their last axis, and a family is a call of its function in `runtime`. Invariant: an expression of this file has the
 dimensions that the op's type rule states. May import: floors 0-1, `pyexpr`, `context`.
 """
 
@@ -196,4 +196,3 @@ def _summed(cx: Context, x: ast.expr, dims: Dims, count: int) -> tuple[ast.expr,
 
 def _sizes(dims: Sequence[Dim]) -> list[int | str]:
     return [d.size for d in dims]
-

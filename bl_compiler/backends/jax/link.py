@@ -73,7 +73,7 @@ def runtime() -> Runtime:
             match node:
                 case ast.Import(names=[alias]):
                     imports[alias.asname or alias.name.partition(".")[0]] = ast.unparse(node)
-                case ast.ImportFrom(module=str(module)) if not module.startswith(RUNTIME):
+                case ast.ImportFrom(module=str(module)) if not module.startswith((RUNTIME, "__future__")):
                     for alias in node.names:
                         imports[alias.name] = f"from {module} import {alias.name}"
                 case ast.FunctionDef(name=name) | ast.Assign(targets=[ast.Name(id=name)]):
@@ -98,13 +98,14 @@ def closure(names: Iterable[str]) -> list[Definition]:
 
 
 def imports_for(names: Iterable[str]) -> list[str]:
-    """The import statements behind the imported ones among `names`: the standard library's first, each group sorted."""
-    statements = {runtime().imports[name] for name in names if name in runtime().imports}
-    future = [s for s in statements if s.startswith("from __future__")]
-    outside = [s for s in statements if re.match(r"(import|from) (jax|numpy|optax)\b", s)]
-    inside = sorted(statements - {*future, *outside})
-    ordered = sorted(outside, key=lambda s: (s.startswith("from"), s))
-    return [*inside, *([""] if inside and outside else []), *ordered]
+    """The import statements behind the imported ones among `names`."""
+    found = {runtime().imports[name] for name in names if name in runtime().imports}
+    whole = [statement for statement in found if statement.startswith("import")]
+    parts: dict[str, list[str]] = {}
+    for statement in sorted(found - {*whole}):
+        module, _, name = statement.removeprefix("from ").partition(" import ")
+        parts.setdefault(module, []).append(name)
+    return sorted([*whole, *(f"from {module} import {', '.join(names)}" for module, names in parts.items())])
 
 
 def load(definitions: Iterable[Definition]) -> dict[str, object]:

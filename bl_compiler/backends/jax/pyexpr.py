@@ -16,6 +16,7 @@ from bl_compiler.ir.types import DType
 
 Part = ast.expr | list[ast.expr]
 
+_SINGLE_QUOTED = re.compile(r"""'([^'"\\]*)'""")
 _HOLE = re.compile(r"\{(\w+)\}")
 _DTYPES = {
     DType.BOOL: "jnp.bool_",
@@ -84,11 +85,10 @@ def string(text: str) -> ast.expr:
 
 def number(value: float) -> ast.expr:
     """A number or truth value as a literal; infinities and NaN, which have none, by name."""
-    if isinstance(value, float) and not math.isfinite(value):
+    if not math.isfinite(value):
         return fill("jnp.nan" if math.isnan(value) else "jnp.inf" if value > 0 else "-jnp.inf")
-    if not isinstance(value, bool) and (value < 0 or (isinstance(value, float) and math.copysign(1, value) < 0)):
-        return ast.UnaryOp(ast.USub(), ast.Constant(-value))
-    return ast.Constant(value)
+    # The sign of -0.0 is kept.
+    return ast.UnaryOp(ast.USub(), ast.Constant(-value)) if math.copysign(1, value) < 0 else ast.Constant(value)
 
 
 def tuple_of(items: Sequence[ast.expr]) -> ast.expr:
@@ -137,5 +137,5 @@ def nested(value: object, type_: DType) -> ast.expr:
 
 
 def text(expression: ast.expr) -> str:
-    """The expression as it is written."""
-    return ast.unparse(expression)
+    """The expression as it is written, strings in double quotes."""
+    return _SINGLE_QUOTED.sub(r'"\1"', ast.unparse(expression))

@@ -115,7 +115,9 @@ def _pow(cx: Context, node: Node) -> ast.expr:
     a, b = cx.together(node.inputs, node.result.tensor.dtype)
     power = cx.bindings[node.inputs[1]]
     if isinstance(power, Literal) and abs(power.value) <= _MOST_UNROLLED and power.value == int(power.value):
-        return fill("{a} ** {b}", a=cx.array(node.inputs[0], node.result.tensor.dtype), b=pyexpr.number(int(power.value)))
+        return fill(
+            "{a} ** {b}", a=cx.array(node.inputs[0], node.result.tensor.dtype), b=pyexpr.number(int(power.value))
+        )
     return fill("{a} ** {b}", a=a, b=b)
 
 

@@ -99,4 +99,3 @@ def _loop(cx: Context, node: Node, count: int, sliced: int, option: str = "") ->
     ends, stacked = _targets(cx, node.results[:carries], "end"), _targets(cx, node.results[carries:], "stacked")
     arguments = [function, start, items, f"length={count}", *([option] if option else [])]
     cx.statement(f"({ends}, {stacked}) = jax.lax.scan({', '.join(arguments)})")
-

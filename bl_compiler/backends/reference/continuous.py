@@ -218,7 +218,7 @@ class Beta(Continuous):
 
 @dataclass(frozen=True, eq=False)
 class Uniform(Continuous):
-    """Uniform on [low, high)."""
+    """Uniform; the density is that of the closed interval, as draws of narrower floats may round to `high`."""
 
     low: FloatArray
     high: FloatArray
@@ -227,8 +227,3 @@ class Uniform(Continuous):
     def arguments(self) -> dict[str, FloatArray]:
         """See `Continuous.arguments`."""
         return {"loc": self.low, "scale": self.high - self.low}
-
-    def log_prob(self, x: Array) -> FloatArray:
-        """Scipy's interval is closed; the half-open one has no density at `high`."""
-        inside = (x >= self.low) & (x < self.high)
-        return np.where(inside, -np.log(self.high - self.low), -np.inf)

@@ -42,13 +42,17 @@ def evaluate_constant(node: Node, operands: Sequence[Constant]) -> Constant:
         Python numbers that the result's element type represents exactly; they may be infinite or NaN.
 
     Raises:
-        EvaluationError: if the op is none of `fold_table`, or a size is symbolic.
+        EvaluationError: if the op is none of `fold_table`, a size is symbolic, or there is no result (the greatest of
+            no numbers).
     """
     if node.op.name not in ARRAY_RULES:
         raise EvaluationError(f"`{node.op.name}` cannot be evaluated on constants")
     arrays = [_held(x, v.tensor.dtype) for x, v in zip(operands, node.inputs, strict=True)]
-    with np.errstate(all="ignore"):
-        result = np.asarray(ARRAY_RULES[node.op.name](_FRAME, node, *arrays))
+    try:
+        with np.errstate(all="ignore"):
+            result = np.asarray(ARRAY_RULES[node.op.name](_FRAME, node, *arrays))
+    except ValueError as fault:
+        raise EvaluationError(str(fault)) from fault
     type_ = node.result.tensor
     return nested(round_to(result.reshape(_FRAME.shape(type_.dims)), type_.dtype))
 

@@ -46,6 +46,7 @@ class ReferenceProgram:
         params: Mapping[str, npt.ArrayLike] = NOTHING,
         inputs: Mapping[str, npt.ArrayLike] = NOTHING,
         *,
+        sites: Mapping[str, npt.ArrayLike] = NOTHING,
         seed: int = 0,
         noise: NoiseSource | None = None,
         sizes: Mapping[str, int] = NO_SIZES,
@@ -57,6 +58,7 @@ class ReferenceProgram:
             entry: its name.
             params: raw parameters and statistics by path.
             inputs: what `model.input` reads, by key.
+            sites: values of sites, for the entry `log_joint`, whose inputs `site:PATH` they are.
             seed: seeds the draws, unless `noise` is given.
             noise: where draws come from.
             sizes: totals of the plates that state none; symbolic sizes that no input's shape tells.
@@ -65,7 +67,7 @@ class ReferenceProgram:
         return evaluate(
             self.module.functions[entry],
             params=params,
-            inputs=inputs,
+            inputs={**inputs, **{f"site:{site}": value for site, value in sites.items()}},
             noise=GeneratorNoise(seed) if noise is None else noise,
             sizes=plate_totals(self.module, sizes),
             step=step,

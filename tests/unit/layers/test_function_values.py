@@ -284,3 +284,9 @@ def test_logaddexp_does_not_overflow(x: float, y: float) -> None:
     c = FakeContext()
     found = evaluated(c, c.apply("logaddexp", c.input("f64"), c.input("f64")), inputs=[x, y])
     np.testing.assert_allclose(found.y, np.logaddexp(x, y))
+
+
+def test_a_number_beside_a_bool_is_an_integer() -> None:
+    c = FakeContext()
+    found = evaluated(c, c.b.binary("mul", c.input("bool", 3), 2), inputs=[np.array([True, False, True])])
+    np.testing.assert_array_equal(found.y, [2, 0, 2])

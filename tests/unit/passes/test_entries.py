@@ -349,3 +349,14 @@ def test_the_form_of_a_divergence_follows_the_table() -> None:
         "closed-form"
     ] * 4
     assert [form(normal, student), form(vector, joint)] == ["monte-carlo"] * 2
+
+
+@pytest.mark.parametrize("kind", ["elbo", "iwae"])
+def test_half_precision_is_summed_in_single(kind: str) -> None:
+    b = ModelBuilder()
+    batch = b.plate("batch", 4, 100)
+    x = b.input("x", batch, 3, dtype="bf16")
+    b.observe("x", x, b.add("dist.Normal", x, b.const(1.0, DType.BF16)))
+    train = b.entries(Objective(kind)).functions["train"]
+    assert {node.result.tensor.dtype for node in train.of("math.sum")} == {DType.F32}
+    assert train.output("loss").type == TensorType(DType.F32)

@@ -123,6 +123,7 @@ TENSOR_CASES: dict[str, list[Case]] = {
     ],
     "linalg.cholesky": [
         case(_SPREAD, gives=[[2.0, 0.0], [1.0, 2.0]]),
+        case(np.array([[4.0, 1.0], [3.0, 5.0]]), gives=[[2.0, 0.0], [1.0, 2.0]]),
         case(np.stack([np.eye(2), -np.eye(2)]), gives=[np.eye(2), np.full((2, 2), np.nan)]),
     ],
     "linalg.triangular_solve": [

@@ -68,6 +68,7 @@ def test_results_are_rounded_to_the_type() -> None:
     assert evaluate_constant(node("math.add", f32, f32), [0.1, 0.2]) == float(np.float32(0.1) + np.float32(0.2))
     assert evaluate_constant(node("math.div", f32, f32), [1.0, 3.0]) == float(np.float32(1) / np.float32(3))
     f64 = TensorType(DType.F64)
+    assert evaluate_constant(node("math.cast", f32, dtype=DType.F64), [0.1]) == float(np.float32(0.1))
     assert evaluate_constant(node("math.add", f64, f64), [0.1, 0.2]) == 0.1 + 0.2
     assert evaluate_constant(node("math.exp", f32), [100.0]) == math.inf
 
@@ -93,6 +94,12 @@ def test_only_pure_ops_between_arrays_fold() -> None:
     assert table["math.neg"](node("math.neg", TensorType(DType.F32)), [1.0]) == -1.0
     with pytest.raises(EvaluationError, match="cannot be evaluated on constants"):
         evaluate_constant(node("model.step"), [])
+
+
+def test_what_has_no_result_does_not_fold() -> None:
+    greatest = node("math.reduce_max", TensorType(DType.F32, dims_of(0)), axes=(0,))
+    with pytest.raises(EvaluationError, match="zero-size"):
+        evaluate_constant(greatest, [()])
 
 
 def test_symbolic_sizes_do_not_fold() -> None:

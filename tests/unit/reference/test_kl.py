@@ -27,7 +27,7 @@ PARAMETERS: dict[str, tuple[tuple[float, ...], ...]] = {
     **dict.fromkeys(("HalfNormal", "HalfCauchy", "Exponential"), ((0.7,), (2.5,))),
     **dict.fromkeys(("Gamma", "InverseGamma"), ((3.0, 2.0), (1.4, 0.5))),
     "Beta": ((2.0, 3.0), (0.8, 1.5)),
-    "Uniform": ((-0.5, 1.0), (-1.0, 1.5)),
+    "Uniform": ((-0.5, 1.0), (-1.0, 1.5), (-0.7, 2.0)),
 }
 SCALAR_PAIRS = sorted(pair for pair in CLOSED_FORM_KL if set(pair) <= set(PARAMETERS))
 OTHERS = {"Dirichlet", "MultivariateNormal", "Bernoulli", "Categorical", "OneHotCategorical", "Poisson"}

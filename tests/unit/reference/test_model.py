@@ -176,6 +176,11 @@ def test_the_step_outside_training_ends_every_schedule() -> None:
     assert float(done) == 1.0
 
 
+def test_a_program_takes_values_of_sites() -> None:
+    graph = scalars("model.input", key="site:w", type=TensorType(F32))
+    assert ReferenceProgram(Module("m", {"log_joint": graph})).run("log_joint", sites={"w": 3})["y"] == 3.0
+
+
 def test_symbolic_sizes_come_from_feeds_or_are_stated() -> None:
     b = GraphBuilder(CORE_OPS, "main")
     x = b.add("model.input", key="x", type=TensorType(F32, (BATCH, Dim(2))))

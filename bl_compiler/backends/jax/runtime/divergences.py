@@ -27,7 +27,7 @@ def kl_normal_normal(q_loc: Real, q_scale: Real, p_loc: Real, p_scale: Real) -> 
     """KL(Normal || Normal)."""
     ratio = q_scale / p_scale
     shift = (q_loc - p_loc) / p_scale
-    return 0.5 * (ratio * ratio + shift * shift - 1) - jnp.log(ratio)
+    return 0.5 * (ratio**2 + shift**2 - 1) - jnp.log(ratio)
 
 
 def kl_half_normal_half_normal(q_scale: Real, p_scale: Real) -> Array:

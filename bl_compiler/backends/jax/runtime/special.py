@@ -27,10 +27,10 @@ def float_limits(dtype: DTypeLike) -> Any:
 def softplus(x: Array) -> Array:
     """log(1 + e^x).
 
-    As max(x, 0) + log1p(e^-|x|): neither overflow nor cancellation, and a gradient without a logarithm, which makes it
-    several times cheaper on CPU than the gradient of `jax.nn.softplus`.
+    As `logaddexp`, whose derivative e^(x - y) reuses the value y: spelled out with maximum and log1p, XLA reads a fifth more
+    bytes in the training step of a mean-field network.
     """
-    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+    return jnp.logaddexp(x, 0.0)
 
 
 def log_sigmoid(x: Real) -> Array:
