@@ -14,14 +14,15 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Load a public name: from `api`, else from the Python builder."""
     if name.startswith("__"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from bl_compiler import api
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+    # `from bl_compiler import api` would ask this function for `api`.
+    import bl_compiler.api as api
 
     return api.public(name)
 
 
 def __dir__() -> list[str]:
     """The public names."""
-    from bl_compiler import api
+    import bl_compiler.api as api
 
     return sorted({*globals(), *api.names()})

@@ -10,4 +10,5 @@ with bl.Model("bayesian_mlp") as model:
     with bl.believe(kernel=bl.Normal(0, 1).by(bl.mean_field), when=bayesian):
         logits = x | bl.dense(128) | bl.relu | bl.dense(10)
     bl.observe(y, bl.Categorical(logits=logits))
-    bl.optimize(bl.adam(learning_rate=3e-3))
+    bl.objective(bl.elbo(kl_weight=0.03))
+    bl.optimize(bl.adam(learning_rate=bl.cosine_decay_schedule(1e-2, decay_steps=4000)))

@@ -39,8 +39,8 @@ _CODES: dict[str, Exit] = {
     "BLC0602": Exit.UNAVAILABLE,
     "BLC0603": Exit.BACKEND,
 }
-# What a model says badly is a finding, even where the command line saying the same would be bad usage.
-_USAGE_WITHOUT_PLACE = Exit.USAGE
+# The file that diagnostics about the text of a pipeline point into.
+_COMMAND_LINE = "<pipeline>"
 
 
 def exit_of(diagnostics: Iterable[Diagnostic]) -> Exit:
@@ -53,7 +53,7 @@ def exit_of(diagnostics: Iterable[Diagnostic]) -> Exit:
         if diagnostic.severity is not Severity.ERROR:
             continue
         code = _CODES.get(diagnostic.code, Exit.FINDINGS)
-        if code is _USAGE_WITHOUT_PLACE and diagnostic.span.known:
+        if code is Exit.USAGE and diagnostic.span.known and diagnostic.span.file != _COMMAND_LINE:
             code = Exit.FINDINGS
         worst = max(worst, code)
     return worst

@@ -48,5 +48,5 @@ def use_device(target: Target | None) -> str:
         except RuntimeError as fault:
             reason = str(fault).split("\n")[0].rstrip(".")
             raise UnavailableError(f"target `{target}` is not available here: {reason}") from fault
-        jax.config.update("jax_default_device", device)
+        jax.config.update("jax_default_device", device)  # type: ignore[no-untyped-call]
     return str(jax.devices()[0].device_kind) if target is None else str(device.device_kind)

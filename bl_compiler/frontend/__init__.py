@@ -1,0 +1,1 @@
+"""From text or Python calls to the module that `lower.lower` makes of them."""

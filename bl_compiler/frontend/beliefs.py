@@ -8,7 +8,7 @@ from __future__ import annotations
 from bl_compiler.frontend import ast
 from bl_compiler.frontend.library import ESTIMATORS, PLANNED_ESTIMATORS, PLANNED_POSTERIORS, POSTERIORS
 from bl_compiler.frontend.state import Env, State
-from bl_compiler.frontend.values import Belief, Poison, FamilyRef, PosteriorForm, describe, is_distribution
+from bl_compiler.frontend.values import Belief, FamilyRef, Poison, PosteriorForm, describe, is_distribution
 from bl_compiler.ir.constraints import CONSTRAINTS
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.types import DistType
@@ -21,7 +21,12 @@ def prior_of(state: State, expr: ast.Expr, env: Env) -> Value:
         state.fail_quietly()
     if not isinstance(found, Value) or not is_distribution(found):
         family = f"{expr.id}(…)" if isinstance(found, FamilyRef) and isinstance(expr, ast.Name) else "Normal(…)"
-        state.fail("BLC0301", f"expected a distribution, found {describe(found)}", expr.span, help=f"write a distribution with its parameters: `{family}`")
+        state.fail(
+            "BLC0301",
+            f"expected a distribution, found {describe(found)}",
+            expr.span,
+            help=f"write a distribution with its parameters: `{family}`",
+        )
     return found
 
 

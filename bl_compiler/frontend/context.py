@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bl_compiler.frontend.state import Env, State
+from bl_compiler.frontend.state import State
 from bl_compiler.frontend.values import Instance
-from bl_compiler.frontend.weights import is_point, latent, point_value
+from bl_compiler.frontend.weights import is_point, latent, parameter, point_value
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.initializers import Initializer
 from bl_compiler.ir.types import Dim, DType, TensorType, dims_of, dims_text
@@ -21,10 +21,9 @@ Apply = Callable[[object, tuple[Value, ...]], Value]
 class Context:
     """The context of one application of a layer instance, or (without an instance) of a function."""
 
-    def __init__(self, state: State, env: Env, instance: Instance | None, apply: Apply) -> None:
+    def __init__(self, state: State, instance: Instance | None, apply: Apply) -> None:
         self.b = state.b
         self._state = state
-        self._env = env
         self._instance = instance
         self._apply = apply
 
@@ -62,14 +61,12 @@ class Context:
     def _new_weight(
         self, owner: Instance, role: str, dims: tuple[Dim, ...], init: Initializer, constraint: str, dtype: DType
     ) -> Value:
-        from bl_compiler.frontend.weights import parameter
-
         state, path = self._state, f"{owner.path}/{role}"
         belief = owner.beliefs.find(role, (*owner.layers, owner.kind))
         if belief is None:
             return parameter(state, path, dims, init, owner.span, constraint=constraint, dtype=dtype)
         if belief.prior is None or is_point(state, belief.posterior):
-            return point_value(state, path, dims, init, belief.prior, owner.span, constraint=constraint)
+            return point_value(state, path, dims, init, belief.prior, owner.span, constraint=constraint, dtype=dtype)
         return latent(state, path, dims, init, belief.prior, belief.posterior, belief.estimator, owner.span)
 
     def state(self, name: str, dims: Sequence[int | Dim], init: Initializer, *, dtype: DType = DType.F32) -> Value:

@@ -1,18 +1,20 @@
 """Making distributions: parameters by NumPyro's names, other parameterizations, combinators, attributes.
 
-May import: floors 0-1, `values`, `state`.
+May import: floors 0-1, `layers.spec`, `values`, `state`, `arguments`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bl_compiler.frontend.arguments import Arguments, match_arguments
 from bl_compiler.frontend.state import Env, State
-from bl_compiler.frontend.values import Combinator, Method, describe, is_array, is_distribution, is_number
+from bl_compiler.frontend.values import Combinator, Method, describe, is_array, is_distribution, is_number, size_of
 from bl_compiler.ir.constraints import CONSTRAINTS
-from bl_compiler.ir.families import FAMILIES, Family, FamilyParam
+from bl_compiler.ir.families import Family, FamilyParam
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.types import Dim, DistType, DType
+from bl_compiler.layers.spec import ParamSpec
 from bl_compiler.source import Span
 
 METHODS = ("mean", "variance", "stddev", "log_prob", "sample", "probs", "event_shape", "batch_shape")
@@ -71,11 +73,14 @@ def _assign(
         state.fail(
             "BLC0204", f"`{family.name}` takes {len(names)} parameters ({', '.join(names)}), not {len(positional)}", at
         )
-    # NumPyro's first parameter of the counting families is `probs` or `logits`: a bare positional one would be a guess.
-    if positional and family.alternatives and names[0] == "logits":
-        found = state.sink.error("BLC0204", f"say which parameter of `{family.name}` this is", at=spans.get("0", at))
-        found.help(f"write `{family.name}(logits=…)` or `{family.name}(probs=…)`")
-        state.fail_quietly()
+    # NumPyro takes `probs` or `logits`, a covariance or its factor, in an order of its own: a bare one would be a guess.
+    for position, name in enumerate(names[: len(positional)]):
+        choices = [name, *(a for a, c in family.alternatives if c == name)]
+        if len(choices) > 1:
+            where = spans.get(str(position), at)
+            found = state.sink.error("BLC0204", f"say which parameter of `{family.name}` this is", at=where)
+            found.help("write " + " or ".join(f"`{c}=…`" for c in choices))
+            state.fail_quietly()
     given = dict(zip(names, positional, strict=False))
     for name, value in named.items():
         if name not in known:
@@ -95,18 +100,22 @@ def _assign(
 
 
 def _check_number(state: State, family: Family, param: FamilyParam, value: object, at: Span) -> None:
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _check_number(state, family, param, item, at)
     if not is_number(value):
         return
     assert isinstance(value, (int, float))
-    bad = (param.constraint == "positive" and value <= 0) or (
+    positive = param.constraint in ("positive", "positive_vector")
+    bad = (positive and value <= 0) or (
         param.constraint == "nonnegative_integer" and (value < 0 or value != int(value))
     )
-    if bad or value != value:
+    if bad:
         rule = CONSTRAINTS[param.constraint].doc
         found = state.sink.error(
             "BLC0302", f"`{param.name}` of `{family.name}` must be {rule}", at=at, label=f"this is {value}"
         )
-        if bad and param.constraint == "positive":
+        if bad and positive:
             found.help("write a number greater than 0, or constrain it with `softplus` or `param … in positive`")
         state.fail_quietly()
 
@@ -118,7 +127,7 @@ def _operand(state: State, param: FamilyParam, value: object, at: Span) -> Value
         state.fail("BLC0205", f"`{param.name}` is an array or a number, found {describe(value)}", at)
     if is_number(value):
         assert isinstance(value, (int, float))
-        return state.b.const(float(value), DType.F32)
+        return state.number(value, DType.F32, at)
     assert isinstance(value, Value)
     return value if value.tensor.dtype.is_float else state.b.cast(value, DType.F32)
 
@@ -136,12 +145,11 @@ def _constant(state: State, items: list[object], at: Span) -> Value:
 
 
 def _converted(state: State, family: Family, param: FamilyParam, alternative: str, value: object, at: Span) -> Value:
-    """The canonical parameter from another: logits from probabilities, a Cholesky factor from a covariance or precision."""
+    """The canonical parameter from another: logits from probabilities, a Cholesky factor from a matrix."""
     b = state.b
-    if is_number(value) and alternative == "probs":
-        assert isinstance(value, (int, float))
-        if not 0 <= value <= 1:
-            state.fail("BLC0302", f"`probs` of `{family.name}` must be between 0 and 1", at, label=f"this is {value}")
+    for number in _numbers(value) if alternative == "probs" else ():
+        if not 0 <= number <= 1:
+            state.fail("BLC0302", f"`probs` of `{family.name}` must be between 0 and 1", at, label=f"this is {number}")
     x = _operand(state, FamilyParam(alternative), value, at)
     if alternative == "probs":
         if param.constraint == "real_vector":
@@ -153,34 +161,41 @@ def _converted(state: State, family: Family, param: FamilyParam, alternative: st
     # With the exchange matrix J: J P J = M M', so P^-1 = L L' for L = J M^-T J, which is lower triangular.
     last = (x.tensor.rank - 2, x.tensor.rank - 1)
     factor = b.add("tensor.reverse", b.add("linalg.cholesky", b.add("tensor.reverse", x, axes=last)), axes=last)
-    size = x.tensor.dims[-1]
-    if not isinstance(size.size, int):
-        state.fail("BLC0208", "`precision_matrix` needs a size known at compile time", at)
-    eye = tuple(tuple(float(i == j) for j in range(size.size)) for i in range(size.size))
-    return b.add("linalg.triangular_solve", factor, b.const(eye, DType.F32), lower=False, transpose=True)
+    square = x.tensor.dims[-2:]
+    rows, columns = (b.add("tensor.iota", dims=square, axis=axis, dtype=DType.I32) for axis in (0, 1))
+    eye = b.cast(b.binary("eq", rows, columns), DType.F32)
+    return b.add("linalg.triangular_solve", factor, eye, lower=False, transpose=True)
 
 
-def make_combined(state: State, combinator: Combinator, arguments: Mapping[str, object], at: Span) -> Value:
+def _numbers(value: object) -> list[float]:
+    """The numbers that a compile-time value holds."""
+    if isinstance(value, (list, tuple)):
+        return [number for item in value for number in _numbers(item)]
+    return [float(value)] if isinstance(value, (int, float)) and not isinstance(value, bool) else []
+
+
+def make_combined(
+    state: State, combinator: Combinator, given: Mapping[str, object], spans: Mapping[str, Span], at: Span
+) -> Value:
     """`Mixture(mixing, components)` and `Independent(base, ndims)`."""
+    if combinator.name == "Independent":
+        base, count = given["base"], given.get("ndims", 1)
+        if not isinstance(base, Value) or not is_distribution(base):
+            state.fail("BLC0301", f"`Independent` takes a distribution, found {describe(base)}", spans["base"])
+        if not isinstance(count, int) or isinstance(count, bool):
+            state.fail("BLC0205", f"`ndims` is an integer, found {describe(count)}", spans["ndims"])
+        with state.typed(at):
+            return state.b.add("dist.independent", base, ndims=int(count))
+    mixing, components = given["mixing"], given["components"]
+    if not isinstance(components, Value) or not is_distribution(components):
+        words = f"the components of `Mixture` are a distribution, found {describe(components)}"
+        state.fail("BLC0301", words, spans["components"])
+    node = state.b.producer(mixing) if isinstance(mixing, Value) and is_distribution(mixing) else None
+    if node is None or node.op.name != "dist.Categorical":
+        words = f"the first argument of `Mixture` is a `Categorical`, found {describe(mixing)}"
+        state.fail("BLC0301", words, spans["mixing"])
     with state.typed(at):
-        if combinator.name == "Independent":
-            base, count = arguments.get("base"), arguments.get("ndims", 1)
-            if not isinstance(base, Value) or not is_distribution(base):
-                state.fail("BLC0301", f"`Independent` takes a distribution, found {describe(base)}", at)
-            if not isinstance(count, int) or isinstance(count, bool):
-                state.fail("BLC0205", f"`ndims` is an integer, found {describe(count)}", at)
-            return state.b.add("dist.independent", base, ndims=count)
-        mixing, components = arguments.get("mixing"), arguments.get("components")
-        if not isinstance(components, Value) or not is_distribution(components):
-            state.fail("BLC0301", f"the components of `Mixture` are a distribution, found {describe(components)}", at)
-        if isinstance(mixing, Value) and is_distribution(mixing):
-            node = state.b.producer(mixing)
-            if node is None or node.op.name != "dist.Categorical":
-                state.fail("BLC0303", "the first argument of `Mixture` is a `Categorical` over its components", at)
-            logits = node.inputs[0]
-        else:
-            state.fail("BLC0301", f"the first argument of `Mixture` is a `Categorical`, found {describe(mixing)}", at)
-        return state.b.add("dist.mixture", logits, components)
+        return state.b.add("dist.mixture", node.inputs[0], components)
 
 
 def expand(state: State, d: Value, dims: tuple[Dim, ...], at: Span) -> Value:
@@ -210,9 +225,9 @@ def attribute(state: State, d: Value, name: str, at: Span) -> object:
             case "probs":
                 return class_probabilities(state, d, at)
             case "event_shape":
-                return [s.size for s in d.type.event]
+                return [size_of(s) for s in d.type.event]
             case "batch_shape":
-                return [s.size for s in d.type.batch]
+                return [size_of(s) for s in d.type.batch]
             case "log_prob" | "sample":
                 return Method(d, name)
     state.unknown("attribute of a distribution", name, list(METHODS), at)
@@ -231,18 +246,17 @@ def class_probabilities(state: State, d: Value, at: Span) -> Value:
     return state.b.add("prob.probs", d, classes=node.inputs[0].tensor.dims[-1].size)
 
 
-def call_method(state: State, method: Method, positional: Sequence[object], env: Env, at: Span) -> Value:
+def call_method(state: State, method: Method, arguments: Arguments, env: Env, at: Span) -> Value:
     """`d.log_prob(x)` and `d.sample()`."""
     if method.name == "sample":
-        if positional:
-            state.fail("BLC0204", "`sample` takes no arguments", at)
+        match_arguments(state, "`sample`", (), arguments, at)
         site = state.claim(env.frame.instance_path("sample"), at)
         with state.typed(at):
             return state.b.add("model.noise", method.owner, site=site)
-    if len(positional) != 1:
-        state.fail("BLC0204", f"`log_prob` takes one value, not {len(positional)}", at)
+    given, spans = match_arguments(state, "`log_prob`", (ParamSpec("value", "object", True),), arguments, at)
+    value = state.array(given["value"], spans["value"])
     with state.typed(at):
-        return state.b.add("prob.log_prob", method.owner, state.array(positional[0], at))
+        return state.b.add("prob.log_prob", method.owner, value)
 
 
 def broadcast_to(state: State, d: Value, dims: tuple[Dim, ...], at: Span, *, what: str) -> Value:
@@ -259,8 +273,3 @@ def broadcast_to(state: State, d: Value, dims: tuple[Dim, ...], at: Span, *, wha
         return d
     with state.typed(at):
         return state.b.add("dist.expand", d, dims=batch)
-
-
-def family_of(d: Value) -> Family | None:
-    """The family of a plain distribution."""
-    return FAMILIES.get(d.type.family) if isinstance(d.type, DistType) else None

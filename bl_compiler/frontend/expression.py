@@ -6,7 +6,7 @@ May import: floor 0, `ast`, `caller`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bl_compiler.frontend import ast
@@ -210,8 +210,3 @@ def tree_of(value: object) -> ast.Expr:
     raise TypeError(
         f"a model holds symbolic values, numbers, strings and lists, not {type(value).__name__}; data goes through `bl.input`"
     )
-
-
-def trees_of(values: Sequence[object]) -> tuple[ast.Expr, ...]:
-    """The trees of several values."""
-    return tuple(map(tree_of, values))

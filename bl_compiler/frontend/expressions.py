@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 from bl_compiler.diagnostics import Abort
 from bl_compiler.frontend import ast
-from bl_compiler.frontend.calls import Arguments, apply, evaluate_call
+from bl_compiler.frontend.arguments import Arguments
+from bl_compiler.frontend.calls import apply, evaluate_call
 from bl_compiler.frontend.distributions import attribute, expand
 from bl_compiler.frontend.library import PLANNED_LAYERS, PLANNED_POSTERIORS, POSTERIORS
 from bl_compiler.frontend.operators import apply_binary, apply_index, apply_unary
@@ -20,11 +21,11 @@ from bl_compiler.frontend.values import (
     Combinator,
     FamilyRef,
     Filler,
-    PlateRef,
     Poison,
     describe,
     is_array,
     is_distribution,
+    size_of,
 )
 from bl_compiler.ir.families import FAMILIES
 from bl_compiler.ir.graph import Value
@@ -35,15 +36,8 @@ _COMBINATORS = {name: Combinator(name) for name in ("Mixture", "Independent")}
 
 
 def evaluate(state: State, expr: ast.Expr, env: Env) -> object:
-    """The meaning of an expression; new nodes point at it.
-
-    In the Python builder one tree may stand in several places of a model: it is one value.
-    """
-    if env.frame.layers or not isinstance(expr, (ast.Call, ast.Pipe)):
-        return _RULES[type(expr)](state, expr, env)
-    if id(expr) not in state.memo:
-        state.memo[id(expr)] = _RULES[type(expr)](state, expr, env)
-    return state.memo[id(expr)]
+    """The meaning of an expression; new nodes point at it."""
+    return _RULES[type(expr)](state, expr, env)
 
 
 def _literal(state: State, expr: ast.Literal, env: Env) -> object:
@@ -106,7 +100,7 @@ def _attribute(state: State, expr: ast.Attribute, env: Env) -> object:
         type_ = value.tensor
         match expr.name:
             case "shape":
-                return [PlateRef(d) if isinstance(d.size, str) else d.size for d in type_.dims]
+                return [size_of(d) for d in type_.dims]
             case "ndim":
                 return type_.rank
             case "dtype":
@@ -153,8 +147,9 @@ def _pipe(state: State, expr: ast.Pipe, env: Env) -> object:
         if isinstance(stage, ast.Call):
             value = evaluate_call(state, stage, env, piped=(value, span))
         else:
-            callee = evaluate(state, stage, env)
-            value = apply(state, callee, Arguments([value], spans={"0": span}), env, stage.span, key=id(stage))
+            arguments = Arguments()
+            arguments.pipe(value, span)
+            value = apply(state, evaluate(state, stage, env), arguments, env, stage.span, key=id(link))
         span = link.span
     return value
 

@@ -1,4 +1,4 @@
-"""Names of the language that are neither layers nor distributions: posteriors, estimators, objectives, optimizers, and what is planned.
+"""Names that are neither layers nor distributions: posteriors, estimators, objectives, optimizers, what is planned.
 
 May import: the standard library.
 """

@@ -1,6 +1,7 @@
 """From syntax trees to a module with the function `model`.
 
-Invariant: the module is None exactly when an error went to the sink. May import: floors 0-1, `layers`, the files of `frontend`.
+Invariant: the module is None exactly when an error went to the sink.
+May import: floors 0-1, `layers`, the files of `frontend`.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def plate(name: str, size: object, *, of: object = None) -> Expression:
     return _names(name)
 
 
-def input(name: str, type: ast.TypeSyntax) -> Expression:  # noqa: A001, A002 - the language's word
+def input(name: str, type: ast.TypeSyntax) -> Expression:
     """A value the caller feeds."""
     model = _model("input")
     model.take(name)
@@ -200,7 +200,7 @@ def input(name: str, type: ast.TypeSyntax) -> Expression:  # noqa: A001, A002 - 
     return _names(name)
 
 
-def param(name: str, type: ast.TypeSyntax, init: object, constraint: object = None) -> Expression:  # noqa: A002
+def param(name: str, type: ast.TypeSyntax, init: object, constraint: object = None) -> Expression:
     """A trained value, in a constraint such as `bl.positive`."""
     model = _model("param")
     model.take(name)
@@ -228,7 +228,7 @@ def sample(
     by: object = None,
     *,
     type: ast.TypeSyntax | None = None,
-    using: object = None,  # noqa: A002
+    using: object = None,
 ) -> Expression:
     """A random variable with its prior and posterior; noise without `by`."""
     model = _model("sample")

@@ -5,16 +5,21 @@ May import: floors 0-1, `ast`, `values`, `state`.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
 
 from bl_compiler.frontend import ast
+from bl_compiler.frontend.literals import INT_MAX, INT_MIN
 from bl_compiler.frontend.state import Env, State
 from bl_compiler.frontend.values import PlateRef, describe, is_array, is_distribution, is_number
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.types import Dim, DType
 from bl_compiler.source import Span
+
+MAX_ITEMS = 100_000
+"""The longest list or string: sums of lists in a chain of `let` would double it each time."""
 
 _STATIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
@@ -53,8 +58,8 @@ def apply_unary(state: State, op: str, value: object, at: Span) -> object:
     if isinstance(value, Value) and is_array(value):
         with state.typed(at):
             return state.b.unary("neg" if op == "-" else "not", value)
-    if op == "-" and is_number(value):
-        return -value  # type: ignore[operator]
+    if op == "-" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _checked(state, -value, at)
     if op == "not" and isinstance(value, bool):
         return not value
     state.fail("BLC0205", f"`{op}` cannot be applied to {describe(value)}", at)
@@ -82,7 +87,7 @@ def apply_binary(state: State, op: str, a: object, b: object, at: Span) -> objec
 
 
 def _comparable(value: object) -> object:
-    return value.dim if isinstance(value, PlateRef) else value
+    return value.dim.size if isinstance(value, PlateRef) else value
 
 
 def _joinable(op: str, a: object, b: object) -> bool:
@@ -90,8 +95,11 @@ def _joinable(op: str, a: object, b: object) -> bool:
 
 
 def _on_numbers(state: State, op: str, a: Any, b: Any, at: Span) -> object:
+    if op == "+" and not is_number(a) and len(a) + len(b) > MAX_ITEMS:
+        state.fail("BLC0203", f"more than {MAX_ITEMS} elements", at)
     try:
-        if op == "**" and abs(b) > 1024:
+        # Python would compute all the digits of an integer power.
+        if op == "**" and isinstance(a, int) and isinstance(b, int) and b > 0 and a.bit_length() * b > 256:
             raise OverflowError
         result = _STATIC[op](a, b)
     except ZeroDivisionError:
@@ -100,7 +108,17 @@ def _on_numbers(state: State, op: str, a: Any, b: Any, at: Span) -> object:
         state.fail("BLC0203", "this number is too large", at)
     if isinstance(result, complex):
         state.fail("BLC0203", f"{a} to the power {b} is not a real number", at)
+    if is_number(result):
+        return _checked(state, result, at)
     return result
+
+
+def _checked(state: State, number: int | float, at: Span) -> int | float:
+    """A computed number, if a literal could say it."""
+    fits = math.isfinite(number) if isinstance(number, float) else INT_MIN <= number <= INT_MAX
+    if not fits:
+        state.fail("BLC0203", "this number is too large", at)
+    return number
 
 
 def _on_arrays(state: State, op: str, a: object, b: object, at: Span) -> Value:
@@ -114,19 +132,23 @@ def _on_arrays(state: State, op: str, a: object, b: object, at: Span) -> Value:
             return found
         if isinstance(a, Value) and isinstance(b, Value):
             return state.b.binary(_ARRAY[op], a, b)
-        left = _constant_like(state, a, b) if isinstance(b, Value) else a
-        right = _constant_like(state, b, a) if isinstance(a, Value) else b
-        assert isinstance(left, Value) and isinstance(right, Value)
+        left = _constant_like(state, a, b, at) if isinstance(b, Value) else a
+        right = _constant_like(state, b, a, at) if isinstance(a, Value) else b
+        assert isinstance(left, Value)
+        assert isinstance(right, Value)
         return state.b.binary(_ARRAY[op], left, right)
 
 
-def _constant_like(state: State, number: object, like: Value) -> Value:
+def _constant_like(state: State, number: object, like: Value, at: Span) -> Value:
     if isinstance(number, Value):
         return number
     if isinstance(number, bool):
         return state.b.const(number, DType.BOOL)
     assert isinstance(number, (int, float))
-    return state.b.scalar(number, like)
+    dtype = like.tensor.dtype
+    if not dtype.is_float:
+        dtype = DType.F32 if isinstance(number, float) else DType.I32 if dtype is DType.BOOL else dtype
+    return state.number(number, dtype, at)
 
 
 class _Plain:
@@ -150,7 +172,10 @@ def _index_static(state: State, value: Any, indices: tuple[ast.Expr, ...], env: 
         state.fail("BLC0204", "a list takes one index", at)
     (index,) = indices
     if isinstance(index, ast.Slice):
-        return value[_bound(state, index.start, env) : _bound(state, index.stop, env) : _bound(state, index.step, env)]
+        parts = [_bound(state, part, env) for part in (index.start, index.stop, index.step)]
+        if parts[2] == 0:
+            state.fail("BLC0203", "the step of a slice must not be 0", index.span)
+        return value[slice(*parts)]
     position = state.evaluate(index, env)
     if not isinstance(position, int) or isinstance(position, bool):
         state.fail("BLC0205", f"an index is an integer, found {describe(position)}", index.span)

@@ -1,25 +1,45 @@
 """What lowering one model carries along.
 
-Invariant: an error goes to the sink first, then `Abort` leaves the statement. May import: floors 0-1, `layers.spec`, `ast`, `values`.
+Invariant: an error goes to the sink first, then `Abort` leaves the statement.
+May import: floors 0-1, `layers.spec`, `ast`, `values`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from bl_compiler.diagnostics import Abort, Diagnostic, Sink
 from bl_compiler.frontend import ast
-from bl_compiler.frontend.values import Beliefs, Frame, Scope, describe, is_array
+from bl_compiler.frontend.values import Beliefs, Frame, Returned, Scope, describe, is_array
 from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.graph import Objective, Optimizer, PlateInfo, Value
-from bl_compiler.ir.types import TypeRuleError
+from bl_compiler.ir.types import DType, TypeRuleError
 from bl_compiler.layers.spec import ArgumentError, LayerSet
 from bl_compiler.source import NO_SPAN, Span
 from bl_compiler.suggest import did_you_mean
+
+MAX_NODES = 500_000
+"""The largest program: layers that use layers twice grow beyond any machine in a few lines."""
+
+
+_RANGE: Mapping[DType, tuple[float, float]] = {
+    DType.U8: (0, 255),
+    DType.I32: (-(2**31), 2**31 - 1),
+    DType.I64: (-(2**63), 2**63 - 1),
+    DType.F16: (-65504.0, 65504.0),
+    DType.BF16: (-3.3895313892515355e38, 3.3895313892515355e38),
+    DType.F32: (-3.4028234663852886e38, 3.4028234663852886e38),
+    DType.F64: (-1.7976931348623157e308, 1.7976931348623157e308),
+}
+"""The least and the greatest number of each element type."""
+
+
+class Leave(Abort):
+    """Raised to leave a whole body after its error went to the sink: it has no value to go on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +71,10 @@ class Env:
 
 
 class State:
-    """The state of lowering. `evaluate` and `run` are set by `lower.py`, which ties the recursive knot between files."""
+    """The state of lowering; `lower.py` sets `evaluate` and `run`, which ties the recursive knot between files."""
 
     evaluate: Callable[[ast.Expr, Env], object]
-    run: Callable[[ast.Block, Env], object]
+    run: Callable[[ast.Block, Env], Returned | None]
 
     def __init__(self, sink: Sink, builder: GraphBuilder, layers: LayerSet, settings: LowerSettings) -> None:
         self.sink = sink
@@ -69,8 +89,10 @@ class State:
         self.observed: dict[Value, Span] = {}
         self.named: list[tuple[str, Value]] = []
         self.beliefs: list[tuple[Span, Callable[[], bool]]] = []
-        self.memo: dict[int, object] = {}
         self.depth = 0
+        self.applications = 0
+        self.exhausted = False
+        self.roles = sorted({role for spec in layers.values() for role in spec.roles} | {"recurrent_kernel"})
 
     def fail(self, code: str, message: str, at: Span, *, label: str = "", help: str = "", note: str = "") -> NoReturn:
         """Report an error and leave the statement."""
@@ -87,31 +109,42 @@ class State:
 
     def not_yet(self, what: str, at: Span) -> NoReturn:
         """Report a part of the language that a later release brings."""
-        self.fail("BLC0210", f"{what} {'are' if what.endswith('s') else 'is'} not supported yet", at)
+        self.fail("BLC0210", f"{what} is not supported yet", at)
 
-    def unknown(self, what: str, name: str, known: list[str], at: Span, *, code: str = "BLC0201") -> NoReturn:
+    def give_up(self, message: str, at: Span, help: str) -> NoReturn:
+        """Report a program without end, and leave all of it: going on would take as long as the program."""
+        self.exhausted = True
+        self.sink.error("BLC0215", message, at=at).help(help)
+        raise Leave
+
+    def unknown(self, what: str, name: str, known: Sequence[str], at: Span, *, code: str = "BLC0201") -> NoReturn:
         """Report a name that means nothing, with a close one where there is one."""
-        at = self._word(name, at)
+        at = self.word(name, at)
         owner = what.partition(" of ")[2]
-        message = f"{owner} has no {what.partition(' of ')[0]} `{name}`" if owner.startswith("`") else f"unknown {what} `{name}`"
+        message = (
+            f"{owner} has no {what.partition(' of ')[0]} `{name}`"
+            if owner.startswith("`")
+            else f"unknown {what} `{name}`"
+        )
         found = self.sink.error(code, message, at=at, label="not known here")
         self.suggest(found, name, known, at)
         raise Abort
 
-    def _word(self, word: str, within: Span) -> Span:
+    def word(self, word: str, within: Span) -> Span:
         """The place of a word inside a span, for parts of statements that have no span of their own."""
         source = self.sink.sources.get(within.file)
         if source is None:
             return within
-        for line in range(within.line, within.end_line + 1):
-            found = re.search(rf"\b{re.escape(word)}\b", source.line(line)[(within.column - 1) * (line == within.line) :])
-            if found is not None:
-                column = found.start() + 1 + (within.column - 1) * (line == within.line)
-                return Span(within.file, line, column, line, column + len(word))
-        return within
+        start, end = (source.offset(within.line, within.column), source.offset(within.end_line, within.end_column))
+        found = re.search(rf"\b{re.escape(word)}\b", source.text[start:end])
+        if found is None:
+            return within
+        before = source.text[: start + found.start()]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        return Span(within.file, line, column, line, column + len(word))
 
     @staticmethod
-    def suggest(found: Diagnostic, name: str, known: list[str], at: Span) -> None:
+    def suggest(found: Diagnostic, name: str, known: Sequence[str], at: Span) -> None:
         """Add "did you mean" to a diagnostic, or the list of the few names there are."""
         close = did_you_mean(name, known)
         if close is not None:
@@ -172,10 +205,18 @@ class State:
         """`value` as an array of the program: numbers become constants."""
         if isinstance(value, Value) and is_array(value):
             return value
-        if isinstance(value, (bool, int, float)):
-            from bl_compiler.ir.types import DType
-
-            dtype = DType.BOOL if isinstance(value, bool) else DType.I32 if isinstance(value, int) else DType.F32
+        if isinstance(value, bool):
             with self.b.at(span=at):
-                return self.b.const(value, dtype)
+                return self.b.const(value, DType.BOOL)
+        if isinstance(value, (int, float)):
+            return self.number(value, DType.I32 if isinstance(value, int) else DType.F32, at)
         self.fail("BLC0205", f"expected {what}, found {describe(value)}", at)
+
+    def number(self, value: int | float, dtype: DType, at: Span) -> Value:
+        """A number as a constant of an element type, which must be able to hold it."""
+        low, high = _RANGE[dtype]
+        if not low <= value <= high:
+            way_out = f"the largest {dtype} is {high:g}" if dtype.is_float else f"{dtype} holds {low} to {high}"
+            self.fail("BLC0203", f"{value} does not fit {dtype}", at, help=way_out)
+        with self.b.at(span=at):
+            return self.b.const(float(value) if dtype.is_float else int(value), dtype)

@@ -18,37 +18,53 @@ from bl_compiler.frontend.declarations import (
     lower_plate,
     refuse_mesh,
 )
+from bl_compiler.frontend.distributions import broadcast_to
 from bl_compiler.frontend.library import PLANNED_LAYERS
-from bl_compiler.frontend.state import Env, State
+from bl_compiler.frontend.state import Env, Leave, State
 from bl_compiler.frontend.types import lower_type
-from bl_compiler.frontend.values import POISON, Bound, Instance, describe, is_array, is_distribution
-from bl_compiler.frontend.weights import is_point, latent, point_value
+from bl_compiler.frontend.values import (
+    POISON,
+    Bound,
+    Instance,
+    Returned,
+    UserLayer,
+    describe,
+    is_array,
+    is_distribution,
+)
+from bl_compiler.frontend.weights import is_point, latent, point_value, refuse_local
+from bl_compiler.ir.attrs import Attrs
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.initializers import constant
-from bl_compiler.ir.types import Dim, DistType, TensorType, broadcast_dims
+from bl_compiler.ir.types import Dim, DistType, DType, TensorType, broadcast_dims
 from bl_compiler.source import Span
 
-Result = object | None
+Result = Returned | None
 
 
-def run(state: State, block: ast.Block, env: Env) -> object | None:
-    """Execute a block; the value of its `return`, if it has one."""
-    returned: object | None = None
+def run(state: State, block: ast.Block, env: Env) -> Returned | None:
+    """Execute a block; what its `return` gave, if it has one.
+
+    Raises:
+        Leave: if the `return` failed.
+    """
     for position, statement in enumerate(block.statements):
+        env.frame.holder = ""
         try:
             found = _RULES[type(statement)](state, statement, env)
+        except Leave:
+            raise
         except Abort:
+            if isinstance(statement, ast.Return):
+                raise Leave from None
             _poison(statement, env)
             continue
-        if isinstance(statement, ast.Return):
-            returned = found
-            if position + 1 < len(block.statements):
+        if found is not None:
+            if isinstance(statement, ast.Return) and position + 1 < len(block.statements):
                 after = block.statements[position + 1]
                 state.sink.error("BLC0209", "statements after `return` are never reached", at=after.span)
-            break
-    if block.statements and isinstance(block.statements[-1], ast.Return) and returned is None:
-        raise Abort
-    return returned
+            return found
+    return None
 
 
 def _poison(statement: ast.Stmt, env: Env) -> None:
@@ -65,8 +81,10 @@ def bind(state: State, env: Env, name: str, value: object, at: Span, kind: str) 
     """Give a name its meaning; a name is given one meaning in a block."""
     if name in env.scope.names:
         before = env.scope.names[name]
+        at = state.word(name, at)
         found = state.sink.error("BLC0202", f"`{name}` is already defined in this block", at=at, label="defined again")
-        found.label(before.span, "first defined here").help("choose another name; names are not reassigned")
+        found.label(state.word(name, before.span), "first defined here")
+        found.help("choose another name; names are not reassigned")
         raise Abort
     env.scope.names[name] = Bound(value, at, kind)
     state.remember(env.frame.full(name), value)
@@ -102,6 +120,7 @@ def _sample(state: State, statement: ast.Sample, env: Env) -> Result:
         return None
     path = env.frame.unique(statement.name)
     if is_point(state, posterior):
+        refuse_local(state, path, dims, statement.posterior.span)
         value = point_value(state, path, dims, constant(0.0), prior, statement.span)
     elif isinstance(posterior, Value) and state.objective.kind in ("map", "mle"):
         state.fail(
@@ -118,8 +137,6 @@ def _sample(state: State, statement: ast.Sample, env: Env) -> Result:
 
 
 def _noise(state: State, statement: ast.Sample, prior: Value, type_: TensorType | None, env: Env) -> Value:
-    from bl_compiler.frontend.distributions import broadcast_to
-
     if statement.estimator is not None:
         state.fail("BLC0304", "noise has no estimator: it is drawn, never inferred", statement.estimator.span)
     if type_ is not None:
@@ -160,7 +177,7 @@ def _observe(state: State, statement: ast.Observe, env: Env) -> Result:
     d = prior_of(state, statement.distribution, env)
     operands = [value, d]
     if statement.mask is not None:
-        operands.append(state.array(state.evaluate(statement.mask, env), statement.mask.span, "a mask"))
+        operands.append(_mask(state, statement.mask, env))
     before = state.observed.get(value)
     if before is not None:
         found = state.sink.warning("BLC0353", f"`{target}` is observed twice, so it counts twice", at=statement.span)
@@ -177,9 +194,19 @@ def _observe(state: State, statement: ast.Observe, env: Env) -> Result:
     site = env.frame.unique(target)
     if site in state.paths:
         site = env.frame.unique(f"{target}/observed")
-    with state.typed(statement.span):
+    with state.typed(statement.value.span.to(statement.distribution.span)):
+        state.b.ops.find("model.observe").infer([v.type for v in operands[:2]], Attrs())
+    with state.typed(statement.span if statement.mask is None else statement.mask.span):
         state.b.emit("model.observe", operands, {}, site=state.claim(site, statement.span))
     return None
+
+
+def _mask(state: State, expr: ast.Expr, env: Env) -> Value:
+    mask = state.array(state.evaluate(expr, env), expr.span, "a mask")
+    if mask.tensor.dtype is not DType.BOOL:
+        way_out = "compare it first, as in `where valid > 0`"
+        state.fail("BLC0207", f"a mask is bool, this one is {mask.tensor.dtype}", expr.span, help=way_out)
+    return mask
 
 
 def _first_name(expr: ast.Expr) -> str:
@@ -201,12 +228,14 @@ def _first_name(expr: ast.Expr) -> str:
 
 
 def _believe(state: State, statement: ast.Believe, env: Env) -> Result:
-    known = sorted({role for spec in state.layers.values() for role in spec.roles} | {"recurrent_kernel"})
     for role in statement.roles:
-        if role not in known:
-            state.unknown("role of a weight", role, known, statement.span)
+        if role not in state.roles:
+            state.unknown("role of a weight", role, state.roles, statement.span)
     for layer in statement.layers:
         bound = env.scope.find(layer)
+        if bound is not None and not isinstance(bound.value, UserLayer):
+            at = state.word(layer, statement.span)
+            state.fail("BLC0205", f"`{layer}` is no layer, but {describe(bound.value)}", at)
         if layer not in state.layers and layer not in PLANNED_LAYERS and bound is None:
             state.unknown("layer", layer, [*state.layers, *env.scope.visible()], statement.span)
     if statement.condition is not None:
@@ -262,9 +291,7 @@ def _if(state: State, statement: ast.If, env: Env) -> Result:
     if not isinstance(condition, bool):
         _not_static(state, condition, statement.condition.span)
     chosen = statement.then if condition else statement.otherwise
-    if chosen is not None:
-        run(state, chosen, env.inner())
-    return None
+    return None if chosen is None else run(state, chosen, env.inner())
 
 
 def _return(state: State, statement: ast.Return, env: Env) -> Result:
@@ -274,7 +301,7 @@ def _return(state: State, statement: ast.Return, env: Env) -> Result:
     value = state.evaluate(statement.value, env)
     if isinstance(value, Instance):
         state.fail("BLC0205", f"a layer returns a value, found {describe(value)}", statement.value.span)
-    return value
+    return Returned(value)
 
 
 def _misplaced(what: str, where: str) -> Callable[[State, ast.Stmt, Env], Result]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bl_compiler.frontend import ast
 from bl_compiler.frontend.state import Env, State
-from bl_compiler.frontend.values import PlateRef, describe
+from bl_compiler.frontend.values import PlateRef, PlateSize, describe
 from bl_compiler.ir.types import Dim, DimKind, DType, TensorType
 from bl_compiler.source import Span
 
@@ -29,7 +29,7 @@ def _dim(state: State, expr: ast.Expr, name: str, env: Env, at: Span) -> Dim:
     if isinstance(expr, ast.Name) and env.scope.find(expr.id) is None:
         state.unknown("dimension", expr.id, env.scope.visible(), expr.span, code="BLC0214")
     value = state.evaluate(expr, env)
-    if isinstance(value, PlateRef):
+    if isinstance(value, (PlateRef, PlateSize)):
         if name and name != value.dim.name:
             state.fail("BLC0214", f"the plate `{value.dim.name}` cannot be named `{name}`", at)
         return value.dim

@@ -23,6 +23,33 @@ class PlateRef:
     dim: Dim
 
 
+class PlateSize(int):
+    """The size of a plate's axis, as `x.shape[0]` gives it: a number, and the plate where a dimension stands."""
+
+    dim: Dim
+
+    def __new__(cls, dim: Dim) -> PlateSize:
+        """The size of `dim`, which is known at compile time."""
+        assert isinstance(dim.size, int)
+        found = super().__new__(cls, dim.size)
+        found.dim = dim
+        return found
+
+
+def size_of(dim: Dim) -> object:
+    """The size of an axis as a value of the language."""
+    if not dim.is_plate:
+        return dim.size
+    return PlateRef(dim) if isinstance(dim.size, str) else PlateSize(dim)
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What a `return` gave."""
+
+    value: object
+
+
 @dataclass(frozen=True, slots=True)
 class BuiltinRef:
     """A layer or function of the library, not yet given its arguments."""
@@ -123,7 +150,7 @@ class Scope:
         self.names: dict[str, Bound] = {}
 
     def find(self, name: str) -> Bound | None:
-        """The innermost meaning of `name`."""
+        """The innermost meaning of `name`; None if it has none here."""
         scope: Scope | None = self
         while scope is not None:
             if name in scope.names:
@@ -137,7 +164,7 @@ class Scope:
 
 
 class Frame:
-    """What one instantiation of a body (the model, or a user layer's instance) owns: names of its instances, and those made.
+    """What one instantiation of a body (the model, a user layer's instance) owns: its instances and their names.
 
     A user layer's instance keeps its frame, so that applying it again shares its weights.
     """
@@ -146,7 +173,7 @@ class Frame:
         self.path = path
         self.layers = layers
         self.holder = ""
-        self.instances: dict[int, Instance] = {}
+        self.instances: dict[object, Instance] = {}
         self.shared: dict[int, Value] = {}
         self._counts: dict[str, int] = {}
 
@@ -172,6 +199,13 @@ class UserLayer:
     definition: ast.LayerDef
     scope: Scope
 
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.definition.name
+
+    kind = name
+
 
 @dataclass(eq=False, slots=True)
 class Instance:
@@ -184,14 +218,14 @@ class Instance:
     beliefs: Beliefs
     layers: tuple[str, ...]
     span: Span
-    frame: Frame | None = None
+    frame: Frame
     weights: dict[str, Value] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
 
     @property
     def kind(self) -> str:
         """The layer's name."""
-        return self.layer.definition.name if isinstance(self.layer, UserLayer) else self.layer.name
+        return self.layer.name
 
 
 class Poison:
@@ -236,7 +270,7 @@ def describe(value: object) -> str:
         case BuiltinRef():
             return f"the {'function' if value.spec.stateless else 'layer'} `{value.spec.name}`"
         case UserLayer():
-            return f"the layer `{value.definition.name}`"
+            return f"the layer `{value.name}`"
         case FamilyRef():
             return f"the distribution family `{value.family.name}`"
         case Combinator() | Filler() | Method():

@@ -1,7 +1,7 @@
 """From a belief to IR: the parameters, the distributions and the site of one uncertain value.
 
-Invariant: `PATH` with a point value is the parameter PATH; with a mean-field posterior it is the parameters PATH/loc and
-PATH/scale and the site PATH. May import: floors 0-1, `values`, `state`, `distributions`, `library`.
+Invariant: `PATH` with a point value is the parameter PATH; with a mean-field posterior it is the parameters PATH/loc
+and PATH/scale and the site PATH. May import: floors 0-1, `values`, `state`, `distributions`, `library`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bl_compiler.ir.constraints import contains
 from bl_compiler.ir.families import FAMILIES, Family
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.initializers import Initializer, constant
-from bl_compiler.ir.types import Dim, DistType, DType, TensorType, dims_text
+from bl_compiler.ir.types import Dim, DistType, DType, TensorType
 from bl_compiler.source import Span
 
 _SUPPORT_CONSTRAINT = {
@@ -21,6 +21,7 @@ _SUPPORT_CONSTRAINT = {
     "nonnegative": "positive",
     "unit_interval": "unit_interval",
     "simplex": "simplex",
+    "interval": "interval",
 }
 
 
@@ -65,13 +66,17 @@ def point_value(
     at: Span,
     *,
     constraint: str = "real",
+    dtype: DType = DType.F32,
 ) -> Value:
     """A trained value, whose prior density joins the objective where there is a prior (MAP)."""
+    bounds = (0.0, 1.0)
     if prior is not None and constraint == "real":
         assert isinstance(prior.type, DistType)
         constraint = _SUPPORT_CONSTRAINT.get(prior.type.support, "real")
-        init = _within(init, constraint)
-    value = parameter(state, path, dims, init, at, constraint=constraint)
+        if constraint == "interval":
+            bounds = _bounds(state, path, prior, at)
+        init = _within(init, constraint, bounds)
+    value = parameter(state, path, dims, init, at, constraint=constraint, bounds=bounds, dtype=dtype)
     if prior is None or state.objective.kind == "mle":
         return value
     spread = broadcast_to(state, prior, value.tensor.dims, at, what="the prior")
@@ -81,11 +86,27 @@ def point_value(
     return found
 
 
-def _within(init: Initializer, constraint: str) -> Initializer:
+def _bounds(state: State, path: str, prior: Value, at: Span) -> tuple[float, float]:
+    """The bounds of a uniform prior, which must be numbers for a trained value to stay within them."""
+    node = state.b.producer(prior)
+    while node is not None and node.op.name in ("dist.expand", "dist.independent"):
+        node = state.b.producer(node.inputs[0])
+    ends = [] if node is None else [state.b.producer(v) for v in node.inputs]
+    values = [end.attrs["value"] for end in ends if end is not None and end.op.name == "tensor.const"]
+    if len(values) != 2 or not all(isinstance(v, float) for v in values):
+        state.fail("BLC0303", f"`{path}` is a trained value, and the bounds of its prior are no numbers", at)
+    low, high = values
+    assert isinstance(low, float)
+    assert isinstance(high, float)
+    return low, high
+
+
+def _within(init: Initializer, constraint: str, bounds: tuple[float, float]) -> Initializer:
     """`init`, or a start inside the constraint where `init` could fall outside it."""
-    if constraint == "real" or (init[0] == "constant" and isinstance(init[1], float) and 0 < init[1] < 1):
+    low, high = bounds
+    if constraint == "real" or (init[0] == "constant" and isinstance(init[1], float) and low < init[1] < high):
         return init
-    return constant(1.0 if constraint == "positive" else 0.5)
+    return constant(1.0 if constraint == "positive" else (low + high) / 2)
 
 
 def latent(
@@ -115,7 +136,8 @@ def latent(
 
 def _check_posterior(state: State, path: str, p: Value, q: Value, at: Span) -> None:
     prior, posterior = p.type, q.type
-    assert isinstance(prior, DistType) and isinstance(posterior, DistType)
+    assert isinstance(prior, DistType)
+    assert isinstance(posterior, DistType)
     if prior.dtype.is_float != posterior.dtype.is_float:
         state.fail(
             "BLC0303",
@@ -138,22 +160,15 @@ def _check_posterior(state: State, path: str, p: Value, q: Value, at: Span) -> N
             label=f"{posterior.family} is over {posterior.support}, {prior.family} over {prior.support}",
         )
         found.help(
-            "the KL term is infinite there: use a posterior with the prior's support, such as LogNormal for a positive one"
+            "the KL term is infinite there: use a posterior with the prior's support, such as LogNormal for a positive "
+            "one"
         )
 
 
 def _mean_field(
     state: State, path: str, dims: tuple[Dim, ...], init: Initializer, prior: Value, form: PosteriorForm, at: Span
 ) -> Value:
-    plate = next((d for d in dims if d.is_plate), None)
-    if plate is not None and not _whole(state, plate):
-        found = state.sink.error(
-            "BLC0303",
-            f"`{path}` has one value per element of plate `{plate.name}` and a step sees only some of them",
-            at=form.span,
-        )
-        found.help("compute its posterior from the data: `by Normal(…)` with an encoder's outputs")
-        state.fail_quietly()
+    refuse_local(state, path, dims, form.span)
     assert isinstance(prior.type, DistType)
     family, extra = _family(state, path, prior.type, form)
     scale = form.get("init_scale", 1e-2)
@@ -166,6 +181,15 @@ def _mean_field(
     spread = parameter(state, f"{path}/scale", dims, constant(float(scale)), at, constraint="positive")
     named: dict[str, object] = {**extra, "loc": loc, "scale": spread}
     return make_distribution(state, family, (), named, {}, at)
+
+
+def refuse_local(state: State, path: str, dims: tuple[Dim, ...], at: Span) -> None:
+    """Refuse trained values for each element of a plate of which a step sees a part: there is no place for the others."""
+    plate = next((d for d in dims if d.is_plate), None)
+    if plate is not None and not _whole(state, plate):
+        words = f"`{path}` has one value per element of plate `{plate.name}` and a step sees only some of them"
+        way_out = "compute its posterior from the data: `by Normal(…)` with an encoder's outputs"
+        state.fail("BLC0303", words, at, help=way_out)
 
 
 def _whole(state: State, plate: Dim) -> bool:
@@ -211,8 +235,3 @@ def _family(state: State, path: str, prior: DistType, form: PosteriorForm) -> tu
             help=f"use one of {names}, LogNormal",
         )
     return family, dict(extra)
-
-
-def value_dims(value: Value) -> str:
-    """Dimensions in words."""
-    return dims_text(value.tensor.dims)

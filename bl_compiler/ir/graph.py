@@ -156,6 +156,17 @@ class Objective:
     anneal: tuple[float, float, int] | None = None
 
 
+def is_optimizer_argument(value: object) -> bool:
+    """Whether an optimizer can have this argument: a number, string, truth value or none, or a schedule of such."""
+    if isinstance(value, tuple):
+        pairs = value[1] if len(value) == 2 and isinstance(value[0], str) else None
+        return isinstance(pairs, tuple) and all(
+            isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and is_optimizer_argument(pair[1])
+            for pair in pairs
+        )
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
 @dataclass(frozen=True, slots=True)
 class Optimizer:
     """An optax optimizer by name with its arguments, sorted by name; a schedule is `(name, arguments)`."""

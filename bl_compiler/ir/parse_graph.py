@@ -217,8 +217,9 @@ class GraphParser(Scanner):
         inputs = tuple(self.listed(lambda: self._operand(scope), ")"))
         attrs = dict(self.listed(self._attribute, "}")) if self.mark("{") else {}
         site = self.name("a site") if self.mark("@") else None
+        typed = self.mark(":")
         types_at = self.here()
-        types = self._type_list() if self.mark(":") else None
+        types = self._type_list() if typed else None
         types_end = self.pos
         where = self.name("a scope") if self.keyword("in") else ""
         made_by = self._rules() if self.keyword("by") else ()

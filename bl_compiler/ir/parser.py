@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bl_compiler.diagnostics import Sink
-from bl_compiler.ir.graph import Graph, Module, Objective, Optimizer, PlateInfo
+from bl_compiler.ir.graph import Graph, Module, Objective, Optimizer, PlateInfo, is_optimizer_argument
 from bl_compiler.ir.opspec import OpSet
 from bl_compiler.ir.parse_graph import GraphParser
 from bl_compiler.ir.scanner import Fault
@@ -119,10 +119,10 @@ class _ModuleParser(GraphParser):
 
     def _optimizer(self) -> Optimizer:
         name = self.name("an optimizer")
-        arguments: list[tuple[str, float | int | bool | str | None]] = []
+        arguments: list[tuple[str, object]] = []
         for start, key, value in self._listed(self._placed_setting):
-            if value is not None and not isinstance(value, (bool, int, float, str)):
-                raise Fault(f"`{key}` is no number, string or truth value", start, start + len(key))
+            if not is_optimizer_argument(value):
+                raise Fault(f"`{key}` is no number, string, truth value or schedule", start, start + len(key))
             arguments.append((key, value))
         return Optimizer(name, tuple(arguments))
 

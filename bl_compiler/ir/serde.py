@@ -13,7 +13,17 @@ from typing import TypeVar
 
 from bl_compiler.diagnostics import CompileError, Diagnostic, Severity
 from bl_compiler.ir.attrs import Attrs
-from bl_compiler.ir.graph import Graph, Module, Node, Objective, Optimizer, Output, PlateInfo, Value
+from bl_compiler.ir.graph import (
+    Graph,
+    Module,
+    Node,
+    Objective,
+    Optimizer,
+    Output,
+    PlateInfo,
+    Value,
+    is_optimizer_argument,
+)
 from bl_compiler.ir.opspec import OpSet
 from bl_compiler.ir.types import Dim, DimKind, Dims, DistType, DType, MapType, TensorType, Type, TypeRuleError
 from bl_compiler.source import NO_SPAN, Span
@@ -197,10 +207,10 @@ class _Reader:
         return Objective(_is(str, data["kind"]), _is(int, data["samples"]), weight, anneal)
 
     def _optimizer(self, data: Json) -> Optimizer:
-        arguments: list[tuple[str, float | int | bool | str | None]] = []
+        arguments: list[tuple[str, object]] = []
         for key, value in map(_pair, _list(data["arguments"])):
             found = self.attribute(value)
-            if found is not None and not isinstance(found, (bool, int, float, str)):
+            if not is_optimizer_argument(found):
                 raise TypeError(f"optimizer argument `{key}`")
             arguments.append((key, found))
         return Optimizer(_is(str, data["name"]), tuple(arguments))

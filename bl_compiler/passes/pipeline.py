@@ -63,11 +63,11 @@ class Pipeline:
             CompileError: if the text is malformed, or takes away a pass that is not there.
         """
         passes = list(self.passes)
-        for sign, item, error in _Parser(text, registry).edits():
-            if sign == "-":
-                if all(each.name != item.name for each in passes):
-                    raise error(f"the pipeline has no pass `{item.name}` to take away")
-                passes = [each for each in passes if each.name != item.name]
+        for item, error in _Parser(text, registry).edits():
+            if isinstance(item, str):
+                if all(each.name != item for each in passes):
+                    raise error(f"the pipeline has no pass `{item}` to take away")
+                passes = [each for each in passes if each.name != item]
             else:
                 rank = registry.rank(item.name)
                 later = (i for i, each in enumerate(passes) if registry.rank(each.name) > rank)
@@ -153,15 +153,17 @@ class _Parser:
             if not self._mark(",") and not self._at_end():
                 raise self._unexpected("`,`")
 
-    def edits(self) -> Iterator[tuple[str, Pass, _Error]]:
-        """Signed passes."""
+    def edits(self) -> Iterator[tuple[Pass | str, _Error]]:
+        """Passes to add, names of passes to take away."""
         while not self._at_end():
-            sign = "+" if self._mark("+") else "-" if self._mark("-") else None
-            if sign is None:
+            start = self._skip()
+            if self._mark("+"):
+                for item in self._item():
+                    yield item, _Error(self._text, start, self._pos)
+            elif self._mark("-"):
+                yield self._name("the name of a pass")
+            else:
                 raise self._unexpected("`+` or `-`")
-            start = self._pos
-            for item in self._item():
-                yield sign, item, _Error(self._text, start, self._pos)
             if not self._mark(",") and not self._at_end():
                 raise self._unexpected("`,`")
 

@@ -2,19 +2,22 @@
 
 Invariant: a run stopped at a checkpoint and resumed does exactly what the unbroken run would have done: everything that
 decides the future is in the checkpoint (state, running means, the best so far), the rest is a function of (seed, step).
-May import: floors 0-1, `training`.
+May import: floors 0-1, numpy, `training`.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from bl_compiler.training.checkpoints import Checkpoint, Checkpoints
+from bl_compiler.training.npz import Array
 from bl_compiler.training.protocol import Arrays, Trainable
 
 
@@ -46,11 +49,12 @@ class Diverged(Exception):
         step: The first bad step.
         what: What it is that is not finite.
         last_good: The step of the newest checkpoint, or None.
+        arrays: The first arrays of the state that are not finite.
     """
 
-    def __init__(self, step: int, what: str, last_good: int | None) -> None:
+    def __init__(self, step: int, what: str, last_good: int | None, arrays: Sequence[str] = ()) -> None:
         super().__init__(f"{what} at step {step}")
-        self.step, self.what, self.last_good = step, what, last_good
+        self.step, self.what, self.last_good, self.arrays = step, what, last_good, tuple(arrays)
 
 
 @dataclass(slots=True)
@@ -192,7 +196,7 @@ class _Run:
             self._flying.append((progress.step, metrics))
             stop = interrupted()
             if progress.step % settings.log_every == 0:
-                self._land()
+                self._land(state)
                 self._watcher.stepped(progress.step, progress.take_means())
             if self._due(settings.eval_every):
                 self._evaluate_now(state)
@@ -206,13 +210,14 @@ class _Run:
     def _due(self, every: int) -> bool:
         return every > 0 and self._progress.step % every == 0
 
-    def _land(self) -> None:
+    def _land(self, state: Any) -> None:
         """Wait for the steps under way and look at their losses; the step that broke is named even if found later."""
         for step, metrics in self._flying:
             numbers = self._model.fetch(metrics)
             if not math.isfinite(numbers["loss"]):
                 value = "NaN" if math.isnan(numbers["loss"]) else "infinite"
-                raise Diverged(step, f"the loss is {value}", self._last_good())
+                bad = _not_finite(self._model.arrays(state))
+                raise Diverged(step, f"the loss is {value}", self._last_good(), bad[:3])
             self._progress.add(numbers)
         self._flying.clear()
 
@@ -226,7 +231,7 @@ class _Run:
     def _evaluate_now(self, state: Any) -> None:
         if self._evaluate is None:
             return
-        self._land()
+        self._land(state)
         progress = self._progress
         nll, standard_error = self._evaluate(self._model.params(state))
         # A NaN is no improvement: comparisons with it are false.
@@ -241,19 +246,23 @@ class _Run:
             self._save(state)
 
     def _save(self, state: Any) -> None:
-        import numpy as np
-
         progress = self._progress
         if self._saved_step == progress.step:
             return
-        self._land()
+        self._land(state)
         arrays = self._model.arrays(state)
-        for name, array in arrays.items():
-            if array.dtype.kind in "fV" and not np.all(np.isfinite(array.astype(np.float32))):
-                raise Diverged(progress.step, f"`{name}` is not finite", self._last_good())
+        bad = _not_finite(arrays)
+        if bad:
+            raise Diverged(progress.step, f"`{bad[0]}` is not finite", self._last_good(), bad[:3])
         self._checkpoints.save(progress.step, arrays, progress.to_json(), best=progress.best_step)
         self._saved_step = progress.step
         self._watcher.saved(progress.step, self._checkpoints.path(progress.step))
+
+
+def _not_finite(arrays: Mapping[str, Array]) -> list[str]:
+    """The names of arrays that hold NaN or infinity."""
+    floats = {name: array for name, array in arrays.items() if array.dtype.kind in "fV"}
+    return [name for name, array in floats.items() if not np.all(np.isfinite(array.astype(np.float32)))]
 
 
 class MetricsFile:

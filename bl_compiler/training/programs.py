@@ -97,28 +97,30 @@ class ProgramModel:
 
 
 def _check_same(wanted: Mapping[str, Any], arrays: Arrays) -> None:
-    missing = sorted(set(wanted) - set(arrays))
-    extra = sorted(set(arrays) - set(wanted))
-    differing = sorted(
-        f"`{name}` is {arrays[name].dtype}{list(arrays[name].shape)} there and {leaf.dtype}{list(leaf.shape)} here"
+    """Raise unless the arrays are those wanted; speaks of parameters first, since the optimizer's arrays follow them."""
+    differing = {
+        name: f"`{name}` is {arrays[name].dtype}{list(arrays[name].shape)} there and {leaf.dtype}{list(leaf.shape)} here"
         for name, leaf in wanted.items()
         if name in arrays and (arrays[name].shape != leaf.shape or arrays[name].dtype != leaf.dtype)
-    )
-    if not (missing or extra or differing):
+    }
+    missing, extra = set(wanted) - set(arrays), set(arrays) - set(wanted)
+    faults = {*missing, *extra, *differing}
+    if not faults:
         return
+    shown = {name for name in faults if name.startswith("params/")} or faults
     parts = []
-    if missing:
-        parts.append(f"it lacks {_some(missing)}")
-    if extra:
-        parts.append(f"it has {_some(extra)} too many")
-    parts += differing[:3]
+    if missing & shown:
+        parts.append(f"it lacks {_some(missing & shown)}")
+    if extra & shown:
+        parts.append(f"it has {_some(extra & shown)} too many")
+    parts += [text for name, text in sorted(differing.items()) if name in shown][:3]
     raise CheckpointError(
-        f"the checkpoint belongs to another model: {'; '.join(parts)}",
+        f"the checkpoint belongs to another model: {'; '.join(parts)}".replace("`params/", "`"),
         help="parameters are matched by path: give a renamed layer its old name with `name=`",
         code="BLC0019",
     )
 
 
-def _some(names: list[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:3])
+def _some(names: set[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in sorted(names)[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -270,3 +270,5 @@ def report_failure(fault: CheckpointError | Diverged, out: Path, sink: Sink) -> 
     )
     kept = f"that of step {fault.last_good} in `{out}`" if fault.last_good else "none was written yet"
     error.note(f"the last good checkpoint: {kept}")
+    if fault.arrays:
+        error.note(f"not finite: {', '.join(f'`{name}`' for name in fault.arrays)}")

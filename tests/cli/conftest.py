@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Shell
+from tests.support.shell import Shell
 
 
 @pytest.fixture
 def blc(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.chdir(tmp_path)
     return Shell(tmp_path, capsys)
-

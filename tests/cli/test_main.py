@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from bl_compiler.cli.exits import Exit, exit_of
+from bl_compiler.cli.exits import exit_of
 from bl_compiler.cli.term import use_color
 from bl_compiler.diagnostics import BackendError, Diagnostic, Label, Severity, UnavailableError
 from bl_compiler.source import Span
-from tests.cli.running import BROKEN, REGRESSION, Shell
 from tests.house.code import ROOT
+from tests.support.shell import BROKEN, REGRESSION, Shell
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -46,8 +46,8 @@ def test_the_first_help_fits_one_screen(blc: Shell) -> None:
 
 
 def test_the_brief_help_hides_compiler_development(blc: Shell) -> None:
-    assert "--dump-ir" not in blc("compile", "-h").out
-    assert "--dump-ir" in blc("compile", "--help").out
+    assert "--dump-ir DIR" not in blc("compile", "-h").out
+    assert "--dump-ir DIR" in blc("compile", "--help").out
 
 
 def test_no_command_is_bad_usage_and_shows_the_help(blc: Shell) -> None:
@@ -92,7 +92,7 @@ def test_the_version_is_that_of_the_project() -> None:
         (["compile", "m.blg", "--deny", "unused-inptu"], "did you mean `unused-input`?"),
         (["compile", "m.blg", "--passes", "+csee"], "did you mean `cse`?"),
         (["check"], "missing argument"),
-        (["check", "missing.blg"], "cannot read `missing.blg`: no such file or directory"),
+        (["info", "missing.blg"], "cannot read `missing.blg`: no such file or directory"),
         (["list", "pases"], "`passes`"),
         (["explain", "conv2"], "did you mean `conv2d`?"),
         (["explain", "BLC9999"], "nothing is called `BLC9999`"),
@@ -133,6 +133,7 @@ def diagnostic(code: str, *, severity: Severity = Severity.ERROR, placed: bool =
         ([diagnostic("BLC0001")], 2),
         ([diagnostic("BLC0001", placed=True)], 1),
         ([diagnostic("BLC0201", placed=True), diagnostic("BLC0010")], 2),
+        ([Diagnostic("BLC0402", Severity.ERROR, "", [Label(Span("<pipeline>", 1, 1, 1, 2), primary=True)])], 2),
         ([diagnostic("BLC0602")], 3),
         ([diagnostic("BLC0603", placed=True)], 4),
     ],
@@ -188,16 +189,23 @@ def test_a_crash_leaves_a_report_that_names_the_command(blc: Shell, monkeypatch:
 
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     code = "import sys; from bl_compiler.cli.main import main; sys.exit(main(['list', 'ops', '--json']))"
-    command = f"{sys.executable} -c \"{code}\" | head -c 10; echo ${{PIPESTATUS[0]}} >&2"
+    command = f'{sys.executable} -c "{code}" | head -c 10; echo ${{PIPESTATUS[0]}} >&2'
     done = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        capture_output=True, text=True, timeout=60, check=False,
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.stderr == "0\n"
     assert len(done.stdout) == 10
 
 
 class Tty(io.StringIO):
+    """A terminal."""
+
     def isatty(self) -> bool:
         return True
 

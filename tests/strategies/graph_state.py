@@ -1,7 +1,7 @@
 """A graph on its way in a hypothesis strategy: the values so far, and choices among them.
 
-Invariant: every value in the pool is defined in the builder; in numeric mode every float is known to stay within a bound,
-and integers are small and not negative. May import: hypothesis, the IR.
+Invariant: every value in the pool is defined in the builder; in numeric mode every float is known to stay within a
+bound, and integers are small and not negative. May import: hypothesis, the IR.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ class Build:
     # --- values ------------------------------------------------------------------------------------------------------
 
     def push(self, value: Value, bound: float = 2.0) -> Value:
-        """Make a value available; one of a large bound is squashed first."""
+        """Make a value available; one of a large bound is squashed first, one with a plate twice is left out."""
+        if isinstance(value.type, TensorType) and len(set(value.type.plates)) < len(value.type.plates):
+            return value  # elementwise ops refuse it
         if self.numeric and isinstance(value.type, TensorType) and value.type.dtype.is_float and bound > LARGEST:
             value, bound = self.builder.unary("tanh", value), 1.0
         self.pool.append(value)
@@ -202,7 +204,7 @@ class Build:
     # --- domains, in numeric mode ------------------------------------------------------------------------------------
 
     def within(self, x: Value, domain: str) -> Value:
-        """x mapped into a domain in which functions are smooth and moderate; x itself outside numeric mode."""
+        """Map into a domain in which functions are smooth and moderate; outside numeric mode, leave as it is."""
         if not self.numeric or domain == "real":
             return x
         build = self.builder

@@ -84,7 +84,9 @@ def _in_support(b: Build, d: DistType) -> Value | None:
         index = build.binary("min", b.fresh(TensorType(DType.I32, d.batch)), 2)
         return build.add("tensor.one_hot", index, classes=3, dtype=DType.F32)
     if d.support == "count_vector":
-        return b.make("tensor.broadcast", build.const((3, 0, 0), DType.I32), dims=dims) if d.event[0].size == 3 else None
+        return (
+            b.make("tensor.broadcast", build.const((3, 0, 0), DType.I32), dims=dims) if d.event[0].size == 3 else None
+        )
     x = b.fresh(TensorType(DType.F32, dims))
     if d.support == "simplex" and b.numeric:
         return build.add("math.softmax", x, axis=len(dims) - 1)
@@ -235,4 +237,3 @@ DECLARATION_RECIPES: dict[str, Recipe] = {
 
 NOT_NUMERIC = ("model.phase", "model.plate_size", "model.step")
 """Ops whose value no feed alone decides."""
-

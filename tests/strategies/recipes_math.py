@@ -1,6 +1,7 @@
 """How the strategies of `graphs` make elementwise ops and reductions.
 
-Invariant: in numeric mode operands are mapped into a domain where the op is smooth, and only integers meet ops that jump.
+Invariant: in numeric mode operands are mapped into a domain where the op is smooth, and only integers meet ops that
+jump.
 May import: the IR, `graph_state`.
 """
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
-import threading
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,16 @@ _NOT_A_LETTER = re.compile(r"\W+", re.ASCII)
 
 @cache
 def hide_own_frames() -> None:
-    """Let JAX attribute operations to the innermost frame that is not ours: the user's line, through its file name."""
+    """Let JAX attribute operations to the innermost frame that is the user's: the line of the source.
+
+    Hidden are this package and what runs emitted code or is run by it: the thread that lowering uses, and optax.
+    """
     from jax.extend import source_info_util
 
-    for path in (f"{_PACKAGE}{os.sep}", PSEUDO_FILE, threading.__file__):
+    optax = find_spec("optax")
+    folders = [_PACKAGE, *map(Path, (optax.submodule_search_locations or []) if optax else [])]
+    folders.append(Path(concurrent.futures.__file__).parent)
+    for path in (PSEUDO_FILE, threading.__file__, *(f"{folder}{os.sep}" for folder in folders)):
         source_info_util.register_exclusion(path)
 
 
@@ -49,6 +57,11 @@ def fresh_traces() -> Iterator[None]:
         yield
     finally:
         _set_option("jax_xla_profile_version", before)
+
+
+def shape_of(shape: Sequence[Any], dtype: str) -> Any:
+    """An array by its sizes, which may be symbolic, and element type."""
+    return jax.ShapeDtypeStruct(tuple(shape), dtype)  # type: ignore[no-untyped-call]
 
 
 def symbols(names: Sequence[str]) -> dict[str, Any]:

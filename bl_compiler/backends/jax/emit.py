@@ -12,6 +12,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from bl_compiler.backends.jax import compat
 from bl_compiler.backends.jax.entries import PUBLIC, constants, entry_functions, public_functions
@@ -47,7 +48,7 @@ class EmittedModule:
         return ast.parse(self.text)
 
     @cached_property
-    def namespace(self) -> dict[str, object]:
+    def namespace(self) -> dict[str, Any]:
         """The program's functions by name, ready to call; what goes wrong in them is reported at the source's lines."""
         import jax
         import jax.numpy as jnp
@@ -55,7 +56,7 @@ class EmittedModule:
         compat.hide_own_frames()
         show_lines(SourceFile(pseudo_file(self.name), self.text))
         used = closure(names_in(self.tree))
-        namespace: dict[str, object] = {"__name__": self.name, "jax": jax, "jnp": jnp, **load(used)}
+        namespace: dict[str, Any] = {"__name__": self.name, "jax": jax, "jnp": jnp, **load(used)}
         if "optax" in names_in(self.tree):
             namespace["optax"] = importlib.import_module("optax")
         code = compile_text(self.text, self.name, self.spans, frozenset(d.name for d in used))

@@ -8,8 +8,8 @@ May import: floors 0-1, jax, `program`, `compat`.
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -33,7 +33,16 @@ _DTYPES = {DType.BOOL: "bool", DType.U8: "uint8", DType.I32: "int32", DType.I64:
 }
 _WITH_DRAWS = ("predict", "log_likelihood", "sample")
 _DONATED = {"train_step": 0}
-_LOCATION = re.compile(r" loc\((?:#loc\d*|unknown)\)")
+_LOCATION = re.compile(r' loc\((?:#loc\d*|unknown|"[^"]*")\)')
+_PARAMETERS = {
+    "init": ("seed",),
+    "train_init": ("seed",),
+    "loss": ("params", "inputs", "seed", "sizes"),
+    "train_step": ("state", "inputs", "sizes"),
+    "log_joint": ("params", "sites", "inputs", "sizes"),
+    "sample": ("params", "seed", "inputs"),
+}
+"""Names of the arguments of lowered functions; the others take `params`, `inputs` and `seed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,7 @@ def arguments(program: Program, entry: str, *, batch: int | None = None) -> tupl
         batch: the value of symbolic sizes; None leaves them symbolic.
     """
     shape = _Shapes(program, batch)
-    key = jax.ShapeDtypeStruct((2,), "uint32")
+    key = compat.shape_of((2,), "uint32")
     inputs = shape.inputs(entry)
     match entry:
         case "init" | "train_init":
@@ -117,7 +126,7 @@ def arguments(program: Program, entry: str, *, batch: int | None = None) -> tupl
         case "loss":
             return shape.params(), inputs, key, shape.sizes(entry)
         case "train_step":
-            return jax.eval_shape(program.pure.train_init, key), inputs, shape.sizes(entry)
+            return jax.eval_shape(program.functions["train_init"], key), inputs, shape.sizes(entry)
         case "log_joint":
             sites = {name: shape.of(feed.type) for name, feed in program.interface.sites.items()}
             return shape.params(), sites, inputs, shape.sizes(entry)
@@ -138,7 +147,7 @@ class _Shapes:
             self._symbols = dict.fromkeys(symbols, batch)
 
     def of(self, type_: TensorType) -> Any:
-        return jax.ShapeDtypeStruct(tuple(map(self._size, type_.dims)), _DTYPES[type_.dtype])
+        return compat.shape_of([self._size(dim) for dim in type_.dims], _DTYPES[type_.dtype])
 
     def _size(self, dim: Dim) -> Any:
         return dim.size if isinstance(dim.size, int) else self._symbols[dim.size]
@@ -152,7 +161,7 @@ class _Shapes:
 
     def sizes(self, entry: str) -> dict[str, Any]:
         names = self._program.interface.needed_sizes(entry)
-        return {name: jax.ShapeDtypeStruct((), "float32") for name in names}
+        return {name: compat.shape_of((), "float32") for name in names}
 
 
 def entry_function(program: Program, entry: str, *, draws: int = DRAWS) -> Callable[..., Any]:
@@ -162,9 +171,9 @@ def entry_function(program: Program, entry: str, *, draws: int = DRAWS) -> Calla
         InputError: the program has none of that name.
     """
     program.compiled(entry)
-    pure = getattr(program.pure, entry)
+    pure = program.functions[entry]
     if entry not in _WITH_DRAWS:
-        return pure  # type: ignore[no-any-return]
+        return pure
 
     def fixed(*args: Any) -> Any:
         return pure(*args, draws=draws)
@@ -209,7 +218,7 @@ def lower(
         platform,
         str(exported.mlir_module()),
         exported.mlir_module_serialized,
-        _leaves(exported.in_avals, exported.in_tree),
+        _leaves(exported.in_avals, exported.in_tree, _PARAMETERS.get(entry, ("params", "inputs", "seed"))),
         _leaves(exported.out_avals, exported.out_tree),
     )
 
@@ -257,13 +266,20 @@ def _asked(question: Callable[[], T]) -> T | None:
         return None
 
 
-def _leaves(avals: Any, tree: Any) -> tuple[Leaf, ...]:
-    """Leaves with their paths; those of functions' arguments without the leading `[0]` for positional ones."""
+def _leaves(avals: Any, tree: Any, names: Sequence[str] = ()) -> tuple[Leaf, ...]:
+    """Leaves with their paths; those of arguments, a pair of positional and named ones, start with their names."""
     whole = jax.tree_util.tree_unflatten(tree, list(avals))
     found, _ = jax.tree_util.tree_flatten_with_path(whole)
+
+    def path_text(path: Sequence[Any]) -> str:
+        if not names:
+            return jax.tree_util.keystr(tuple(path), simple=True, separator="/")
+        rest = jax.tree_util.keystr(tuple(path[2:]), simple=True, separator="/")
+        return "/".join([names[path[1].idx], *([rest] if rest else [])])
+
     return tuple(
         Leaf(
-            jax.tree_util.keystr(path),
+            path_text(path),
             str(aval.dtype),
             tuple(size if isinstance(size, int) else str(size) for size in aval.shape),
         )
@@ -273,20 +289,8 @@ def _leaves(avals: Any, tree: Any) -> tuple[Leaf, ...]:
 
 def _alone(task: Callable[[], T]) -> T:
     """The result of a task run in a thread of its own, where no caller's frame is on the stack."""
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
+    with ThreadPoolExecutor(1, "blc-lower") as pool:
         try:
-            results.append(task())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="blc-lower")
-    thread.start()
-    thread.join()
-    if not errors:
-        return results[0]
-    if isinstance(errors[0], jax.errors.JaxRuntimeError):
-        raise BackendError(str(errors[0])) from errors[0]
-    raise errors[0]
+            return pool.submit(task).result()
+        except jax.errors.JaxRuntimeError as error:
+            raise BackendError(str(error)) from error

@@ -1,13 +1,12 @@
 """A compiled model as a Python object.
 
 Invariant: methods check what they are fed and then call the functions of the emitted text, compiled once each; those
-functions themselves, under `pure`, are ordinary JAX. May import: floors 0-1, jax, `emit`, `interface`, `checks`.
+functions themselves, in `functions`, are ordinary JAX. May import: floors 0-1, jax, `emit`, `interface`, `checks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import jax
@@ -47,7 +46,7 @@ class Program:
         module: the IR, one graph per entry point.
         emitted: the program as text.
         interface: what it takes and gives.
-        pure: the emitted functions: pure, jittable, differentiable, not checked.
+        functions: the emitted functions by name: pure, jittable, differentiable; their arguments are not checked.
 
     Example:
         program = Program(module)
@@ -75,7 +74,7 @@ class Program:
         for source in self._sources.values():
             show_lines(source)
         namespace = self.emitted.namespace
-        self.pure = SimpleNamespace(**{name: namespace[name] for name in self.emitted.functions})
+        self.functions: dict[str, Callable[..., Any]] = {name: namespace[name] for name in self.emitted.functions}
         self._compiled: dict[str, Callable[..., Any]] = {}
 
     @property
@@ -242,7 +241,7 @@ class Program:
                 raise self._check.fault(
                     f"the program has no entry point `{entry}`", f"it has: {', '.join(self.entries)}"
                 )
-            self._compiled[entry] = jax.jit(getattr(self.pure, entry), **_JIT_OPTIONS.get(entry, {}))
+            self._compiled[entry] = jax.jit(self.functions[entry], **_JIT_OPTIONS.get(entry, {}))
         return self._compiled[entry]
 
     def _call(self, entry: str, *arguments: Any, **options: Any) -> Any:

@@ -15,11 +15,12 @@ from bl_compiler.backends.jax.runtime.multivariate import log_diagonal, triangul
 from bl_compiler.backends.jax.runtime.special import (
     EULER_GAMMA,
     Real,
-    log_beta,
     log_gamma,
+    log_gamma_excess,
+    log_ratio,
     log_sigmoid,
+    poisson_deviance,
     weighted,
-    xlogy,
 )
 
 
@@ -76,11 +77,9 @@ def kl_exponential_exponential(q_rate: Real, p_rate: Real) -> Array:
 
 
 def kl_gamma_gamma(q_concentration: Real, q_rate: Real, p_concentration: Real, p_rate: Real) -> Array:
-    """KL(Gamma || Gamma)."""
-    ratio = p_rate / q_rate
-    excess = (q_concentration - p_concentration) * jax.scipy.special.digamma(q_concentration)
-    normalizers = log_gamma(p_concentration) - log_gamma(q_concentration)
-    return excess + normalizers - p_concentration * jnp.log(ratio) + q_concentration * (ratio - 1)
+    """KL(Gamma || Gamma), arranged so that large concentrations cancel nothing."""
+    deviance = poisson_deviance(p_concentration, q_concentration * (p_rate / q_rate))
+    return deviance + log_gamma_excess(p_concentration, q_concentration)
 
 
 def kl_inverse_gamma_inverse_gamma(q_concentration: Real, q_rate: Real, p_concentration: Real, p_rate: Real) -> Array:
@@ -91,12 +90,10 @@ def kl_inverse_gamma_inverse_gamma(q_concentration: Real, q_rate: Real, p_concen
 def kl_beta_beta(
     q_concentration1: Real, q_concentration0: Real, p_concentration1: Real, p_concentration0: Real
 ) -> Array:
-    """KL(Beta || Beta)."""
-    q_total = q_concentration1 + q_concentration0
-    psi = jax.scipy.special.digamma
-    change1, change0 = q_concentration1 - p_concentration1, q_concentration0 - p_concentration0
-    expected = change1 * psi(q_concentration1) + change0 * psi(q_concentration0) - (change1 + change0) * psi(q_total)
-    return log_beta(p_concentration1, p_concentration0) - log_beta(q_concentration1, q_concentration0) + expected
+    """KL(Beta || Beta): that of the Dirichlet distributions of two components."""
+    q = jnp.stack(jnp.broadcast_arrays(q_concentration1, q_concentration0), axis=-1)
+    p = jnp.stack(jnp.broadcast_arrays(p_concentration1, p_concentration0), axis=-1)
+    return kl_dirichlet_dirichlet(q, p)
 
 
 def kl_uniform_uniform(q_low: Real, q_high: Real, p_low: Real, p_high: Real) -> Array:
@@ -106,13 +103,12 @@ def kl_uniform_uniform(q_low: Real, q_high: Real, p_low: Real, p_high: Real) -> 
 
 
 def kl_dirichlet_dirichlet(q_concentration: Array, p_concentration: Array) -> Array:
-    """KL(Dirichlet || Dirichlet)."""
-    psi = jax.scipy.special.digamma
+    """KL(Dirichlet || Dirichlet), arranged so that large concentrations cancel nothing."""
     q_total = jnp.sum(q_concentration, axis=-1, keepdims=True)
     p_total = jnp.sum(p_concentration, axis=-1, keepdims=True)
-    change = (q_concentration - p_concentration) * (psi(q_concentration) - psi(q_total))
-    terms = change + log_gamma(p_concentration) - log_gamma(q_concentration)
-    return jnp.sum(terms, axis=-1) + jnp.squeeze(log_gamma(q_total) - log_gamma(p_total), axis=-1)
+    means = p_concentration * log_ratio(p_concentration * q_total, q_concentration * p_total)
+    terms = means + log_gamma_excess(p_concentration, q_concentration)
+    return jnp.sum(terms, axis=-1) - jnp.squeeze(log_gamma_excess(p_total, q_total), axis=-1)
 
 
 def kl_multivariate_normal_multivariate_normal(q_loc: Array, q_tril: Array, p_loc: Array, p_tril: Array) -> Array:
@@ -143,4 +139,4 @@ def kl_one_hot_categorical_one_hot_categorical(q_logits: Array, p_logits: Array)
 
 def kl_poisson_poisson(q_rate: Real, p_rate: Real) -> Array:
     """KL(Poisson || Poisson)."""
-    return xlogy(q_rate, q_rate / p_rate) - q_rate + p_rate
+    return poisson_deviance(q_rate, p_rate)
