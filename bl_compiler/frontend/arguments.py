@@ -1,6 +1,6 @@
 """Arguments of calls, and their matching to parameters.
 
-May import: floors 0-1, `layers.spec`, `values`, `state`.
+May import: floors 0-1, `layers.spec`, `ast`, `values`, `state`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bl_compiler.frontend import ast
 from bl_compiler.frontend.state import State
 from bl_compiler.frontend.values import Belief, PlateRef, PlateSize, is_array
 from bl_compiler.layers.spec import ParamSpec
@@ -79,6 +80,29 @@ def match_arguments(
             listed = ", ".join(f"`{k}`" for k in known)
             state.fail("BLC0204", f"{what} needs `{param.name}`", at, help=f"it takes {listed}")
     return bound, spans
+
+
+def written_arguments(
+    state: State, expr: ast.Expr, name: str, known: Sequence[str]
+) -> dict[str, tuple[ast.Expr, Span]]:
+    """The arguments of a form that is read and not called, such as `mean_field(init_scale=0.1)`, by name."""
+    given: dict[str, tuple[ast.Expr, Span]] = {}
+    keyword = False
+    for position, item in enumerate(expr.arguments if isinstance(expr, ast.Call) else ()):
+        if isinstance(item, ast.BeliefArgument):
+            state.fail("BLC0204", f"`{name}` takes no beliefs", item.span)
+        if not item.name and keyword:
+            state.fail("BLC0204", "a positional argument stands after a named one", item.span)
+        if not item.name and position >= len(known):
+            listed = ", ".join(f"`{k}`" for k in known) or "no arguments"
+            state.fail("BLC0204", f"`{name}` takes {listed}", item.span)
+        key, keyword = item.name or known[position], bool(item.name)
+        if key not in known:
+            state.unknown(f"argument of `{name}`", key, known, item.span, code="BLC0204")
+        if key in given:
+            state.fail("BLC0204", f"`{key}` of `{name}` is given twice", item.span)
+        given[key] = (item.value, item.span)
+    return given
 
 
 def plain(value: object, *, keep_plates: bool) -> object:

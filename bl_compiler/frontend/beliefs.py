@@ -5,13 +5,17 @@ May import: floors 0-1, the files of `frontend` below.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from bl_compiler.frontend import ast
+from bl_compiler.frontend.arguments import written_arguments
 from bl_compiler.frontend.library import ESTIMATORS, PLANNED_ESTIMATORS, PLANNED_POSTERIORS, POSTERIORS
 from bl_compiler.frontend.state import Env, State
 from bl_compiler.frontend.values import Belief, FamilyRef, Poison, PosteriorForm, describe, is_distribution
 from bl_compiler.ir.constraints import CONSTRAINTS
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.types import DistType
+from bl_compiler.source import Span
 
 
 def prior_of(state: State, expr: ast.Expr, env: Env) -> Value:
@@ -33,12 +37,13 @@ def prior_of(state: State, expr: ast.Expr, env: Env) -> Value:
 def posterior_of(state: State, expr: ast.Expr, env: Env) -> PosteriorForm | Value:
     """A posterior by name (`mean_field(init_scale=0.1)`), or a distribution computed from other values."""
     name = expr.function if isinstance(expr, ast.Call) else expr
-    arguments = expr.arguments if isinstance(expr, ast.Call) else ()
     if isinstance(name, ast.Name) and env.scope.find(name.id) is None:
         if name.id in PLANNED_POSTERIORS:
             state.not_yet(f"the posterior `{name.id}`", expr.span)
         if name.id in POSTERIORS:
-            return _posterior_form(state, name, arguments, expr, env)
+            given = written_arguments(state, expr, name.id, POSTERIORS[name.id])
+            values = {key: state.evaluate(value, env) for key, (value, _) in given.items()}
+            return PosteriorForm(name.id, tuple(sorted(values.items())), expr.span)
         if name.id[:1].islower() and name.id not in state.layers:
             state.unknown("posterior", name.id, [*POSTERIORS, *PLANNED_POSTERIORS], name.span)
     found = state.evaluate(expr, env)
@@ -54,27 +59,12 @@ def posterior_of(state: State, expr: ast.Expr, env: Env) -> PosteriorForm | Valu
     return found
 
 
-def _posterior_form(
-    state: State, name: ast.Name, arguments: tuple[ast.Argument | ast.BeliefArgument, ...], expr: ast.Expr, env: Env
-) -> PosteriorForm:
-    known = POSTERIORS[name.id]
-    given: dict[str, object] = {}
-    for position, item in enumerate(arguments):
-        if isinstance(item, ast.BeliefArgument):
-            state.fail("BLC0204", "a posterior takes no beliefs", item.span)
-        if not item.name and position >= len(known):
-            state.fail("BLC0204", f"`{name.id}` takes {len(known) or 'no'} arguments", item.span)
-        key = item.name or known[position]
-        if key not in known:
-            state.unknown(f"argument of `{name.id}`", key, list(known), item.span, code="BLC0204")
-        given[key] = state.evaluate(item.value, env)
-    return PosteriorForm(name.id, tuple(sorted(given.items())), expr.span)
-
-
-def estimator_of(state: State, expr: ast.Expr | None) -> str:
+def estimator_of(state: State, expr: ast.Expr | None, posterior: PosteriorForm | Value) -> str:
     """The estimator asked for with `using`."""
     if expr is None:
         return "auto"
+    if isinstance(posterior, PosteriorForm) and posterior.name == "point":
+        state.fail("BLC0304", "a trained value has no estimator: it is not random", expr.span)
     name = expr.function if isinstance(expr, ast.Call) else expr
     if not isinstance(name, ast.Name):
         state.fail("BLC0304", "expected the name of an estimator", expr.span)
@@ -101,22 +91,25 @@ def make_belief(
     found_prior = None if prior is None else prior_of(state, prior, env)
     if found_prior is not None:
         assert isinstance(found_prior.type, DistType)
-        if CONSTRAINTS[found_prior.type.support].discrete:
-            state.fail("BLC0303", f"a weight cannot have the discrete prior `{found_prior.type.family}`", at.span)
+        if prior is not None and CONSTRAINTS[found_prior.type.support].discrete:
+            state.fail("BLC0303", f"a weight cannot have the discrete prior `{found_prior.type.family}`", prior.span)
     form = PosteriorForm("mean_field", (), at.span) if posterior is None else posterior_of(state, posterior, env)
-    return Belief(roles, layers, found_prior, form, estimator_of(state, estimator), at.span)
+    if found_prior is None and not (isinstance(form, PosteriorForm) and form.name == "point"):
+        assert posterior is not None
+        _only_point(state, roles[0], posterior.span)
+    where = at.span if posterior is None else posterior.span
+    return Belief(roles, layers, found_prior, form, estimator_of(state, estimator, form), at.span, where)
 
 
 def belief_argument(state: State, item: ast.Argument | ast.BeliefArgument, env: Env) -> Belief:
     """`kernel ~ Laplace(0, 1) by mean_field` or `bias = point` among a layer's arguments."""
     if isinstance(item, ast.BeliefArgument):
         return make_belief(state, (item.role,), (), item.prior, item.posterior, item.estimator, env, item)
-    form = posterior_of(state, item.value, env)
-    if isinstance(form, Value) or form.name != "point":
-        state.fail(
-            "BLC0204",
-            f"`{item.name} = …` takes `point`",
-            item.span,
-            help=f"to give it a prior, write `{item.name} ~ Normal(0, 1) by mean_field`",
-        )
-    return Belief((item.name,), (), None, form, "auto", item.span)
+    if not isinstance(item.value, ast.Name) or item.value.id != "point":
+        _only_point(state, item.name, item.span)
+    return Belief((item.name,), (), None, PosteriorForm("point", (), item.value.span), "auto", item.span)
+
+
+def _only_point(state: State, role: str, at: Span) -> NoReturn:
+    way_out = f"to give it a prior, write `{role} ~ Normal(0, 1) by mean_field`"
+    state.fail("BLC0204", f"`{role} = …` takes `point`", at, help=way_out)

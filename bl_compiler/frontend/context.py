@@ -67,7 +67,7 @@ class Context:
             return parameter(state, path, dims, init, owner.span, constraint=constraint, dtype=dtype)
         if belief.prior is None or is_point(state, belief.posterior):
             return point_value(state, path, dims, init, belief.prior, owner.span, constraint=constraint, dtype=dtype)
-        return latent(state, path, dims, init, belief.prior, belief.posterior, belief.estimator, owner.span)
+        return latent(state, path, dims, init, belief, owner.span)
 
     def state(self, name: str, dims: Sequence[int | Dim], init: Initializer, *, dtype: DType = DType.F32) -> Value:
         """See `LayerContext.state`."""

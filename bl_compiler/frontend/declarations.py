@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from bl_compiler.frontend import ast
+from bl_compiler.frontend.arguments import written_arguments
 from bl_compiler.frontend.library import CONSTRAINT_WORDS, OBJECTIVES, OPTIMIZERS, SCHEDULES
 from bl_compiler.frontend.state import Env, State
 from bl_compiler.frontend.types import lower_type
@@ -34,8 +35,11 @@ def lower_plate(state: State, statement: ast.Plate, env: Env) -> PlateRef:
     """`plate batch[256] of 50_000`."""
     size: int | str = _positive(state, statement.size, env, "the size of a plate")
     total = None if statement.total is None else _positive(state, statement.total, env, "the number of examples")
+    state.claim(f"plate:{statement.name}", statement.span)
     if state.settings.batch is not None and not state.plates:
         size = statement.name if state.settings.batch == "dynamic" else state.settings.batch
+        if isinstance(size, int) and size < 1:
+            state.fail("BLC0203", f"the batch size must be at least 1, and is set to {size}", statement.size.span)
     if total is not None and isinstance(size, int) and total < size:
         span = statement.total.span if statement.total is not None else statement.span
         state.fail("BLC0203", f"a step sees {size} examples of `{statement.name}` and there are only {total}", span)
@@ -146,18 +150,7 @@ def _form(
         state.fail("BLC0205", f"expected the name of {'an' if what[0] in 'aeiou' else 'a'} {what}", expr.span)
     if name.id not in table:
         state.unknown(what, name.id, list(table), name.span)
-    known = table[name.id]
-    given: dict[str, tuple[ast.Expr, Span]] = {}
-    for position, item in enumerate(expr.arguments if isinstance(expr, ast.Call) else ()):
-        if isinstance(item, ast.BeliefArgument) or (not item.name and position >= len(known)):
-            state.fail(
-                "BLC0204", f"`{name.id}` takes {', '.join(f'`{k}`' for k in known) or 'no arguments'}", item.span
-            )
-        key = item.name or known[position]
-        if key not in known:
-            state.unknown(f"argument of `{name.id}`", key, list(known), item.span, code="BLC0204")
-        given[key] = (item.value, item.span)
-    return name.id, given
+    return name.id, written_arguments(state, expr, name.id, table[name.id])
 
 
 def lower_objective(state: State, statement: ast.Objective, env: Env) -> None:
@@ -210,6 +203,11 @@ def _number(state: State, expr: ast.Expr, env: Env, what: str) -> float:
 
 def lower_optimize(state: State, statement: ast.Optimize, env: Env) -> None:
     """`optimize adam(learning_rate=1e-3)`."""
+    if state.optimizer_span.known:
+        found = state.sink.error("BLC0202", "a second optimizer", at=statement.span)
+        found.label(state.optimizer_span, "the first is here")
+        state.fail_quietly()
+    state.optimizer_span = statement.span
     name, given = _form(state, statement.value, OPTIMIZERS, "optimizer", env)
     arguments = {key: _optimizer_argument(state, key, expr, env) for key, (expr, _) in given.items()}
     if "learning_rate" not in arguments and name != "adafactor":

@@ -35,6 +35,8 @@ def make_distribution(
     placed = {p.name: spans[str(i)] for i, p in enumerate(family.params) if str(i) in spans}
     spans = {**placed, **spans}
     operands: list[Value] = []
+    if family.name == "Uniform":
+        _check_bounds(state, given.get("low", 0.0), given.get("high", 1.0), at)
     with state.typed(at):
         for param in family.params:
             span = spans.get(param.name, at)
@@ -55,6 +57,7 @@ def make_distribution(
         if family.name == "MultivariateNormal" and operands[0].tensor.rank == 0:
             operands[0] = state.b.broadcast(operands[0], (operands[1].tensor.dims[-1],))
         found = state.b.add(family.op, *operands)
+    state.arguments.update({(found, p.name): spans[p.name] for p in family.params if p.name in spans})
     state.b.hint(found, family.name.lower())
     return found
 
@@ -73,13 +76,14 @@ def _assign(
         state.fail(
             "BLC0204", f"`{family.name}` takes {len(names)} parameters ({', '.join(names)}), not {len(positional)}", at
         )
-    # NumPyro takes `probs` or `logits`, a covariance or its factor, in an order of its own: a bare one would be a guess.
+    # NumPyro has `probs` and `logits`, a covariance and its factor, in another order: a bare one would be a guess.
     for position, name in enumerate(names[: len(positional)]):
         choices = [name, *(a for a, c in family.alternatives if c == name)]
         if len(choices) > 1:
             where = spans.get(str(position), at)
             found = state.sink.error("BLC0204", f"say which parameter of `{family.name}` this is", at=where)
-            found.help("write " + " or ".join(f"`{c}=…`" for c in choices))
+            written = (f"`{family.name}({'…, ' * position}{c}=…)`" for c in choices)
+            found.help(f"write {' or '.join(written)}")
             state.fail_quietly()
     given = dict(zip(names, positional, strict=False))
     for name, value in named.items():
@@ -115,13 +119,18 @@ def _check_number(state: State, family: Family, param: FamilyParam, value: objec
         found = state.sink.error(
             "BLC0302", f"`{param.name}` of `{family.name}` must be {rule}", at=at, label=f"this is {value}"
         )
-        if bad and positive:
+        if positive:
             found.help("write a number greater than 0, or constrain it with `softplus` or `param … in positive`")
         state.fail_quietly()
 
 
+def _check_bounds(state: State, low: object, high: object, at: Span) -> None:
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and not low < high:
+        state.fail("BLC0302", f"the bounds {low} and {high} of `Uniform` are not in order", at)
+
+
 def _operand(state: State, param: FamilyParam, value: object, at: Span) -> Value:
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         value = _constant(state, value, at)
     if not (is_array(value) or (is_number(value))):
         state.fail("BLC0205", f"`{param.name}` is an array or a number, found {describe(value)}", at)
@@ -132,13 +141,14 @@ def _operand(state: State, param: FamilyParam, value: object, at: Span) -> Value
     return value if value.tensor.dtype.is_float else state.b.cast(value, DType.F32)
 
 
-def _constant(state: State, items: list[object], at: Span) -> Value:
+def _constant(state: State, items: Sequence[object], at: Span) -> Value:
     def convert(value: object) -> object:
         if isinstance(value, (list, tuple)):
             return tuple(convert(v) for v in value)
         if not is_number(value):
             state.fail("BLC0205", f"a list of numbers is needed here, found {describe(value)}", at)
         assert isinstance(value, (int, float))
+        state.check_range(value, DType.F32, at)
         return float(value)
 
     return state.b.const(convert(items), DType.F32)
@@ -161,9 +171,9 @@ def _converted(state: State, family: Family, param: FamilyParam, alternative: st
     # With the exchange matrix J: J P J = M M', so P^-1 = L L' for L = J M^-T J, which is lower triangular.
     last = (x.tensor.rank - 2, x.tensor.rank - 1)
     factor = b.add("tensor.reverse", b.add("linalg.cholesky", b.add("tensor.reverse", x, axes=last)), axes=last)
-    square = x.tensor.dims[-2:]
-    rows, columns = (b.add("tensor.iota", dims=square, axis=axis, dtype=DType.I32) for axis in (0, 1))
-    eye = b.cast(b.binary("eq", rows, columns), DType.F32)
+    size = x.tensor.dims[-1]
+    index = b.add("tensor.iota", dims=(size,), dtype=DType.I32)
+    eye = b.cast(b.binary("eq", b.reshape(index, (size, Dim(1))), index), DType.F32)
     return b.add("linalg.triangular_solve", factor, eye, lower=False, transpose=True)
 
 

@@ -93,7 +93,15 @@ class Failure:
     @property
     def opener(self) -> Token | None:
         """The innermost bracket that is still open."""
-        return next((token for token in reversed(self.tokens) if token.type in OPENERS), None)
+        closed = 0
+        for token in reversed(self.tokens):
+            # A call at the end of the stack is not yet a tree: its brackets are a pair.
+            closed += token.type in OPENERS.values()
+            if token.type in OPENERS:
+                if not closed:
+                    return token
+                closed -= 1
+        return None
 
     @property
     def statement(self) -> str:

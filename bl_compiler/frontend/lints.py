@@ -47,7 +47,7 @@ def run_lints(state: State) -> None:
     _unused_sites(state, nodes)
     for span, used in state.beliefs:
         if not used():
-            found = state.sink.warning("BLC0358", "this `believe` is about no weight", at=span)
+            found = state.sink.warning("BLC0358", "this belief is about no weight", at=span)
             found.help("a belief holds from its line to the end of the block, for layers constructed there")
 
 
@@ -62,7 +62,7 @@ def _unconstrained_scales(state: State, nodes: list[Node]) -> None:
                 found = state.sink.warning(
                     "BLC0354",
                     f"`{param.name}` of `{family.name}` may become negative",
-                    at=node.span,
+                    at=state.arguments.get((node.result, param.name), node.span),
                     label="nothing keeps it positive",
                 )
                 found.help("pass it through `softplus` or `exp`, or declare it `param … in positive`")
@@ -155,8 +155,7 @@ def unused_names(state: State, names: dict[str, Bound]) -> None:
         if bound.used or name.startswith("_"):
             continue
         if bound.kind == "input":
-            state.sink.warning("BLC0357", f"the input `{name}` is never used", at=bound.span)
+            state.sink.warning("BLC0357", f"the input `{name}` is never used", at=state.word(name, bound.span))
         elif bound.kind == "let":
-            state.sink.warning("BLC0356", f"`{name}` is never used", at=bound.span).help(
-                "start its name with `_` to say that this is meant"
-            )
+            found = state.sink.warning("BLC0356", f"`{name}` is never used", at=state.word(name, bound.span))
+            found.help("start its name with `_` to say that this is meant")

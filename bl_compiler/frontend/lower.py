@@ -118,7 +118,7 @@ def _file_scope(state: State, sources: Sources, options: Options) -> Scope:
 
 def _option_value(state: State, item: ast.Option, scope: Scope) -> object:
     value = evaluate(state, item.value, Env(scope, Frame("", ()), Beliefs()))
-    if not isinstance(value, (int, float, str, bool, list, tuple)) and value is not None:
+    if not _is_literal(value):
         state.fail("BLC0205", f"an option is a literal, found {describe(value)}", item.value.span)
     if item.name not in state.settings.defines:
         return value
@@ -133,6 +133,12 @@ def _option_value(state: State, item: ast.Option, scope: Scope) -> object:
             help=f"give it a value of the same type, as in `-D {item.name}={_spelled(value)}`",
         )
     return given
+
+
+def _is_literal(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_literal, value))
+    return value is None or isinstance(value, (int, float, str, bool))
 
 
 def _spelled(value: object) -> str:
@@ -161,7 +167,8 @@ def _lower_body(state: State, model: ast.ModelDef, env: Env) -> None:
 
 def _finish(state: State, sources: Sources, model: ast.ModelDef, env: Env, options: Options) -> None:
     if not any(node.op.name in ("model.observe", "model.predict") for node in state.b.nodes):
-        state.sink.error("BLC0307", f"`{model.name}` observes and predicts nothing", at=model.span).help(
+        at = state.word(model.name, model.span)
+        state.sink.error("BLC0307", f"`{model.name}` observes and predicts nothing", at=at).help(
             "add `observe labels ~ …`"
         )
         return

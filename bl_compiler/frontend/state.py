@@ -85,8 +85,10 @@ class State:
         self.objective = Objective()
         self.objective_span: Span = NO_SPAN
         self.optimizer = Optimizer()
+        self.optimizer_span: Span = NO_SPAN
         self.paths: dict[str, Span] = {}
         self.observed: dict[Value, Span] = {}
+        self.arguments: dict[tuple[Value, str], Span] = {}
         self.named: list[tuple[str, Value]] = []
         self.beliefs: list[tuple[Span, Callable[[], bool]]] = []
         self.depth = 0
@@ -214,9 +216,13 @@ class State:
 
     def number(self, value: int | float, dtype: DType, at: Span) -> Value:
         """A number as a constant of an element type, which must be able to hold it."""
+        self.check_range(value, dtype, at)
+        with self.b.at(span=at):
+            return self.b.const(float(value) if dtype.is_float else int(value), dtype)
+
+    def check_range(self, value: int | float, dtype: DType, at: Span) -> None:
+        """Refuse a number that an element type cannot hold."""
         low, high = _RANGE[dtype]
         if not low <= value <= high:
             way_out = f"the largest {dtype} is {high:g}" if dtype.is_float else f"{dtype} holds {low} to {high}"
             self.fail("BLC0203", f"{value} does not fit {dtype}", at, help=way_out)
-        with self.b.at(span=at):
-            return self.b.const(float(value) if dtype.is_float else int(value), dtype)

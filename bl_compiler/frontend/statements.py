@@ -24,6 +24,7 @@ from bl_compiler.frontend.state import Env, Leave, State
 from bl_compiler.frontend.types import lower_type
 from bl_compiler.frontend.values import (
     POISON,
+    Belief,
     Bound,
     Instance,
     Returned,
@@ -112,7 +113,7 @@ def _sample(state: State, statement: ast.Sample, env: Env) -> Result:
         bind(state, env, statement.name, _noise(state, statement, prior, type_, env), statement.span, "sample")
         return None
     posterior = posterior_of(state, statement.posterior, env)
-    estimator = estimator_of(state, statement.estimator)
+    estimator = estimator_of(state, statement.estimator, posterior)
     dims = _site_dims(state, prior, posterior if isinstance(posterior, Value) else None, type_, statement.span)
     shared = env.frame.shared.get(id(statement))
     if shared is not None and not shared.tensor.plates:
@@ -130,7 +131,9 @@ def _sample(state: State, statement: ast.Sample, env: Env) -> Result:
             help="use `objective elbo`, or `by point`",
         )
     else:
-        value = latent(state, path, dims, constant(0.0), prior, posterior, estimator, statement.span)
+        where = statement.posterior.span
+        belief = Belief((), (), prior, posterior, estimator, statement.span, where)
+        value = latent(state, path, dims, constant(0.0), belief, statement.span)
     env.frame.shared[id(statement)] = value
     bind(state, env, statement.name, value, statement.span, "sample")
     return None

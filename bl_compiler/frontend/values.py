@@ -110,6 +110,7 @@ class Belief:
     posterior: PosteriorForm | Value
     estimator: str
     span: Span
+    posterior_span: Span = NO_SPAN
     used: bool = False
 
 

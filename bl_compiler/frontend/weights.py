@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bl_compiler.frontend.distributions import broadcast_to, make_distribution
 from bl_compiler.frontend.state import State
-from bl_compiler.frontend.values import FamilyRef, PosteriorForm, describe, is_number
+from bl_compiler.frontend.values import Belief, FamilyRef, PosteriorForm, describe, is_number
 from bl_compiler.ir.constraints import contains
 from bl_compiler.ir.families import FAMILIES, Family
 from bl_compiler.ir.graph import Value
@@ -114,22 +114,22 @@ def latent(
     path: str,
     dims: tuple[Dim, ...],
     init: Initializer,
-    prior: Value,
-    posterior: PosteriorForm | Value,
-    estimator: str,
+    belief: Belief,
     at: Span,
 ) -> Value:
     """A random variable with its prior and posterior: the node of its site."""
+    prior, posterior = belief.prior, belief.posterior
+    assert prior is not None
     if isinstance(posterior, PosteriorForm):
         q = _mean_field(state, path, dims, init, prior, posterior, at)
     else:
         q = posterior
         state.claim(path, at)
     p = broadcast_to(state, prior, dims, at, what="the prior")
-    q = broadcast_to(state, q, dims, at, what="the posterior")
-    _check_posterior(state, path, p, q, at)
+    q = broadcast_to(state, q, dims, belief.posterior_span, what="the posterior")
+    _check_posterior(state, path, p, q, belief.posterior_span)
     with state.typed(at):
-        value = state.b.add("model.sample", p, q, site=path, estimator=estimator)
+        value = state.b.add("model.sample", p, q, site=path, estimator=belief.estimator)
     state.b.hint(value, path.rpartition("/")[2])
     return value
 
@@ -184,7 +184,7 @@ def _mean_field(
 
 
 def refuse_local(state: State, path: str, dims: tuple[Dim, ...], at: Span) -> None:
-    """Refuse trained values for each element of a plate of which a step sees a part: there is no place for the others."""
+    """Refuse trained values for each element of a plate of which a step sees a part."""
     plate = next((d for d in dims if d.is_plate), None)
     if plate is not None and not _whole(state, plate):
         words = f"`{path}` has one value per element of plate `{plate.name}` and a step sees only some of them"
