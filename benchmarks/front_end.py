@@ -36,7 +36,7 @@ def command_seconds(arguments: list[str], repeats: int = 7) -> float:
 
 def stages(lines: int) -> tuple[int, float, float, float]:
     """Nodes of the model function, and seconds to parse, to lower, and for all passes."""
-    from bl_compiler import driver
+    from bl_compiler.driver.optimize import entry_points, optimize
     from bl_compiler.diagnostics import Sink
     from bl_compiler.frontend.lower import lower
     from bl_compiler.frontend.sources import load_sources
@@ -52,7 +52,9 @@ def stages(lines: int) -> tuple[int, float, float, float]:
     module = lower(sources, LowerSettings(), sink)
     lowered = time.perf_counter()
     assert module is not None, sink.diagnostics
-    driver.optimize(module, Options())
+    entries = entry_points(module, sink)
+    assert entries is not None
+    optimize(entries, Options(), lambda text: None)
     return len(module.functions["model"].nodes), parsed - start, lowered - parsed, time.perf_counter() - lowered
 
 

@@ -109,11 +109,12 @@ def command(
     parameters are the initial ones.
     """
     from bl_compiler.driver.programs import use_device
-    from bl_compiler.driver.running import made_up, needed_inputs, run_entry
+    from bl_compiler.driver.running import check_finite, made_up, needed_inputs, run_entry
 
     term = terminal()
     use_device(Target.parse(device) if device else None)
-    program, model, entries = _program(model_file, given)
+    sink = Sink()
+    program, model, entries = _program(model_file, given, sink)
     types = program.inputs if compare else needed_inputs(program, entry)
     fed: dict[str, Any] = _read(inputs, set(types)) if inputs else made_up(types, model, seed)
     if types and not inputs:
@@ -121,7 +122,12 @@ def command(
     state = _read(params, set(program.params)) if params else program.init(seed)
     if compare:
         return _compare(program, entries, state, fed, seed, samples, tolerance)
-    results = run_entry(program, entry, state, fed, seed=seed, samples=samples)
+
+    def once() -> dict[str, Any]:
+        return run_entry(program, entry, state, fed, seed=seed, samples=samples)
+
+    results = once()
+    check_finite(results, sink.sources, once)
     if output == "-":
         term.out_bytes(_packed(results))
         return Exit.OK
@@ -133,7 +139,7 @@ def command(
     return Exit.OK
 
 
-def _program(name: str, given: dict[str, Any]) -> tuple[Program, Module | None, Module]:
+def _program(name: str, given: dict[str, Any], found: Sink) -> tuple[Program, Module | None, Module]:
     """The program, the function `model` if it is at hand, and the entry points that the reference interprets."""
     from bl_compiler.driver.compile import check_supported, compile_file
     from bl_compiler.driver.models import new_sink
@@ -154,6 +160,7 @@ def _program(name: str, given: dict[str, Any]) -> tuple[Program, Module | None, 
         raise CompileError(sink.diagnostics, sink.sources)
     if sink.diagnostics:
         terminal().diagnostics(sink.diagnostics, sink.sources, exit_code=exit_of(sink.diagnostics))
+    found.sources.update(sink.sources)
     return build_program(compiled.optimized.module, sink.sources), compiled.module, compiled.entries
 
 

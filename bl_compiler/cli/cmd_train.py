@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     exits=(Exit.FINDINGS, Exit.UNAVAILABLE, Exit.BACKEND, Exit.INTERRUPTED),
     examples=[
         ("blc train mlp.blg --data train.npz --steps 5000 --out run", "train"),
-        ("blc train mlp.blg --data train.npz --steps 9000 --out run --resume", "go on"),
-        ("blc train ... --validation 0.1 --early-stopping 5", "stop when it gets no better"),
+        ("blc train mlp.blg --data train.npz --out run --resume", "go on after an interrupt"),
+        ("... --steps 9000 --out run --resume", "go on further"),
+        ("... --validation 0.1 --early-stopping 5", "stop when it gets no better"),
     ],
 )
 @click.argument("model_file", metavar="MODEL")
@@ -133,6 +134,8 @@ def command(model_file: str, as_json: bool, device: str | None, **given: Any) ->
     stdin_filename = given.pop("stdin_filename")
     options = options_of(given)
     check_supported(options)
+    if options.batch == "dynamic":
+        raise OptionError("training needs a batch size", help="write a number: `--batch 128`")
     target = Target.parse(device) if device else None
     sink = new_sink(options)
     read = reader_for(stdin_filename)

@@ -34,6 +34,12 @@ class Opt(click.Option):
             long = next((opt[2:] for opt in self.opts if opt.startswith("--")), None)
             self.envvar = f"BLC_{long.upper().replace('-', '_')}" if long else None
 
+    def get_help_extra(self, ctx: click.Context) -> click.types.OptionHelpExtra:
+        """What click adds in brackets; a range is told when it is missed."""
+        extra = super().get_help_extra(ctx)
+        extra.pop("range", None)
+        return extra
+
 
 def opt(*names: str, section: str, **kwargs: Any) -> Callable[[F], F]:
     """Declare an option of a command."""
@@ -93,7 +99,15 @@ class BlcCommand(click.Command):
                 with formatter.section(title):
                     formatter.write_dl(rows)
         with formatter.section("Environment"):
-            formatter.write_dl([("BLC_<OPTION>", "default of --<option>; see also `blc.toml` in the manual")])
+            formatter.write_dl(
+                [
+                    (
+                        "BLC_<OPTION>",
+                        "a default for --<option>; so is a key in blc.toml or [tool.blc] of pyproject.toml",
+                    ),
+                    ("NO_COLOR, FORCE_COLOR", "as everywhere"),
+                ]
+            )
         with formatter.section("Exit status"):
             codes = sorted({Exit.OK, Exit.USAGE, Exit.INTERNAL, *self.exits})
             formatter.write_dl([(str(int(code)), MEANINGS[code]) for code in codes])

@@ -46,7 +46,7 @@ COMMANDS = {
 }
 
 EXAMPLES = (
-    ("blc compile cnn.blg --target=tpu", "StableHLO for TPUs and a report, in cnn.blc/"),
+    ("blc compile cnn.blg --target=tpu", "StableHLO for TPUs, in cnn.blc/"),
     ("blc train mlp.blg --data train.npz --steps 5000 --out run", "train, with checkpoints in run/"),
     ("blc explain BLC0206", "what an error means and how to mend it"),
 )

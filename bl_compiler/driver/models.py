@@ -1,6 +1,6 @@
 """From a file to a verified module: the stages that need neither passes nor a backend.
 
-Invariant: a result of None means that the sink holds an error. May import: floors 0-2.
+Invariant: a result of None means that the sink holds an error. May import: floors 0-3.
 """
 
 from __future__ import annotations
@@ -67,12 +67,16 @@ def lower_model(sources: Sources, options: Options, sink: Sink, *, model: str | 
 
 
 def check_source(source: SourceFile, options: Options, sink: Sink, *, read: Reader = read_file) -> bool:
-    """Parse and lower every model of a file (or the one the options name); whether it has no errors."""
+    """Parse a file, lower its models (or the one the options name), derive entry points; whether all is well."""
+    from bl_compiler.driver.optimize import entry_points
+
     before = len(sink.errors)
     sources = parse_source(source, options, sink, read=read)
     if sources is not None:
         chosen = (options.model,) if options.model else model_names(sources)
         # A file of layers and options alone has nothing to lower; its layers are checked where they are used.
         for name in chosen:
-            lower_model(sources, options, sink, model=name)
+            module = lower_model(sources, options, sink, model=name)
+            if module is not None:
+                entry_points(module, sink)
     return len(sink.errors) == before

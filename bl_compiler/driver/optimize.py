@@ -15,8 +15,11 @@ from bl_compiler.diagnostics import CompileError, Sink
 from bl_compiler.driver.versions import versions
 from bl_compiler.ir.graph import Module
 from bl_compiler.ir.ops import CORE_OPS
+from bl_compiler.ir.ops_dist import base_family
+from bl_compiler.ir.types import distribution
 from bl_compiler.options import Options
 from bl_compiler.passes.base import Evaluator, Instrument, PassContext
+from bl_compiler.passes.densities import kl_form
 from bl_compiler.passes.dumps import DumpIR, Reproducer, write_reproducer
 from bl_compiler.passes.entries import derive_entries
 from bl_compiler.passes.entry_errors import EntriesError
@@ -72,12 +75,28 @@ def pipeline_of(options: Options) -> Pipeline:
 
 
 def entry_points(module: Module, sink: Sink) -> Module | None:
-    """The stage `entries`; None after an error on the sink."""
+    """The stage `entries`, with its lints; None after an error on the sink."""
     try:
-        return derive_entries(module)
+        derived = derive_entries(module)
     except EntriesError as fault:
         sink.error(fault.code, fault.message, at=fault.span)
         return None
+    before = len(sink.errors)
+    if module.objective.kind != "mle":
+        _monte_carlo_terms(module, sink)
+    return derived if len(sink.errors) == before else None
+
+
+def _monte_carlo_terms(module: Module, sink: Sink) -> None:
+    for node in module.functions["model"].of("model.sample"):
+        prior, posterior = (distribution(value.type) for value in node.inputs)
+        if kl_form(posterior, prior) == "monte-carlo":
+            sink.warning(
+                "BLC0359",
+                f"KL({base_family(posterior)} ‖ {base_family(prior)}) of `{node.site}` has no closed form",
+                at=node.span,
+                label="estimated from draws",
+            ).help("pairs of one family have one, and so do some others, such as Normal and Laplace")
 
 
 def optimize(module: Module, options: Options, emit: Emit, *, evaluate: Evaluator | None = None) -> Optimized:

@@ -5,16 +5,20 @@ Invariant: made-up inputs and draws follow from the seed alone. May import: floo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import io
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bl_compiler.diagnostics import CompileError, Sink
 from bl_compiler.ir.graph import Module
 from bl_compiler.ir.types import DType, TensorType
 from bl_compiler.options import OptionError
+from bl_compiler.source import NO_SPAN, SourceFile, Span
 
 if TYPE_CHECKING:
     from bl_compiler.backends.jax.program import Program
@@ -127,6 +131,57 @@ def run_entry(
         case _:
             raise OptionError.unknown("entry point", entry, RUNNABLE)
     return {name: np.asarray(value) for name, value in found.items()}
+
+
+def check_finite(results: Arrays, sources: Mapping[str, SourceFile], again: Callable[[], object]) -> None:
+    """Raise if results hold NaN, at the source line where the first NaN comes up.
+
+    Args:
+        results: What a program gave.
+        sources: The texts of the model.
+        again: Computes the results once more.
+
+    Raises:
+        CompileError: They do (BLC0604).
+    """
+    bad = [name for name, array in results.items() if array.dtype.kind == "f" and np.isnan(array).any()]
+    if not bad:
+        return
+    sink = Sink()
+    for source in sources.values():
+        sink.add_source(source)
+    count = int(np.isnan(results[bad[0]]).sum())
+    others = len(bad) - 1
+    more = "" if not others else "; so does another" if others == 1 else f"; so do {others} others"
+    at = _where_nan_comes_up(sources, again)
+    error = sink.error(
+        "BLC0604", f"output `{bad[0]}` holds {count} NaN{more}", at=at, label="the first NaN comes up here"
+    )
+    if not at.known:
+        error.note("the NaN comes up in no line of the model: look at the inputs and parameters")
+    raise CompileError(sink.diagnostics, sink.sources)
+
+
+def _where_nan_comes_up(sources: Mapping[str, SourceFile], again: Callable[[], object]) -> Span:
+    """The line of the model whose operation first gives NaN: JAX runs operation by operation to find it."""
+    import jax
+
+    try:
+        # JAX announces the search with a print to stdout, which is not its to write.
+        with jax.debug_nans(True), contextlib.redirect_stdout(io.StringIO()):
+            again()
+    except FloatingPointError as fault:
+        found = NO_SPAN
+        frame = fault.__traceback__
+        while frame is not None:
+            name = frame.tb_frame.f_code.co_filename
+            if name in sources:
+                text = sources[name].line(frame.tb_lineno)
+                start = len(text) - len(text.lstrip()) + 1
+                found = Span(name, frame.tb_lineno, start, frame.tb_lineno, len(text) + 1)
+            frame = frame.tb_next
+        return found
+    return NO_SPAN
 
 
 def compare_with_reference(

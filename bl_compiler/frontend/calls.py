@@ -271,7 +271,7 @@ def _call_user_layer(state: State, layer: UserLayer, arguments: Arguments, env: 
         instance = Instance(layer, path, {}, {}, beliefs, layers, at, Frame(path, layers))
         env.frame.instances[key] = instance
     bound, spans = match_arguments(state, f"`{layer.name}`", params if applied else params[1:], arguments, at)
-    bind_defaults(state, layer, instance, bound)
+    bind_defaults(state, layer, instance, bound, at)
     if applied:
         return run_body(state, instance, bound, at)
     instance.arguments, instance.spans = bound, spans

@@ -22,10 +22,6 @@ from bl_compiler.layers.spec import ArgumentError, LayerSet
 from bl_compiler.source import NO_SPAN, Span
 from bl_compiler.suggest import did_you_mean
 
-MAX_NODES = 500_000
-"""The largest program: layers that use layers twice grow beyond any machine in a few lines."""
-
-
 _RANGE: Mapping[DType, tuple[float, float]] = {
     DType.U8: (0, 255),
     DType.I32: (-(2**31), 2**31 - 1),
@@ -88,6 +84,7 @@ class State:
         self.optimizer_span: Span = NO_SPAN
         self.paths: dict[str, Span] = {}
         self.observed: dict[Value, Span] = {}
+        self.observations: set[str] = set()
         self.arguments: dict[tuple[Value, str], Span] = {}
         self.named: list[tuple[str, Value]] = []
         self.beliefs: list[tuple[Span, Callable[[], bool]]] = []

@@ -60,6 +60,10 @@ def run(state: State, block: ast.Block, env: Env) -> Returned | None:
                 raise Leave from None
             _poison(statement, env)
             continue
+        except RecursionError:
+            if state.depth:
+                raise
+            state.give_up("nesting too deep", statement.span, "name parts of it with `let`, and nest layers less")
         if found is not None:
             if isinstance(statement, ast.Return) and position + 1 < len(block.statements):
                 after = block.statements[position + 1]
@@ -194,9 +198,11 @@ def _observe(state: State, statement: ast.Observe, env: Env) -> Result:
             statement.value.span,
             help='cast it first: `observe x |> cast("f32") ~ …`',
         )
+    path = env.frame.full(target)
+    if path in state.paths and path not in state.observations:
+        target = f"{target}/observed"
     site = env.frame.unique(target)
-    if site in state.paths:
-        site = env.frame.unique(f"{target}/observed")
+    state.observations.add(site)
     with state.typed(statement.value.span.to(statement.distribution.span)):
         state.b.ops.find("model.observe").infer([v.type for v in operands[:2]], Attrs())
     with state.typed(statement.span if statement.mask is None else statement.mask.span):

@@ -70,7 +70,10 @@ class GraphBuilder:
 
     @staticmethod
     def hint(value: Value, name: str, *, override: bool = False) -> None:
-        """Name a value that has no name yet (or `override` it). Hints serve readers only, so this is the one field ever set late."""
+        """Name a value that has no name yet, or `override` its name.
+
+        Hints serve readers only, so this is the one field ever set late.
+        """
         if override or not value.name:
             object.__setattr__(value, "name", name)
 

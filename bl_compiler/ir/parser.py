@@ -38,6 +38,16 @@ def parse_module(text: str, ops: OpSet, *, file: str = "<ir>", sink: Sink | None
 
     Raises:
         CompileError: if the text is at fault.
+
+    Example:
+        >>> from bl_compiler.ir.ops import CORE_OPS
+        >>> text = "module m func model { %x = tensor.const() {value=1.0, dtype=!f32} return y = %x }"
+        >>> parse_module(text, CORE_OPS).functions["model"]
+        func model {
+          %x = tensor.const() {dtype=!f32, value=1.0} : f32[]
+          return y = %x
+        }
+        <BLANKLINE>
     """
     sink = Sink() if sink is None else sink
     parser = _ModuleParser(SourceFile(file, text), ops, sink)

@@ -21,6 +21,7 @@ from bl_compiler.ir.types import TypeRuleError
 from bl_compiler.passes.journal import Journal
 from bl_compiler.passes.rules import Match, Rule
 
+_CONSTANTS = ("tensor.const", "tensor.full")
 _LOOK_THROUGH = ("tensor.broadcast", "tensor.reshape", "tensor.transpose")
 _BUDGET_BASE, _BUDGET_PER_NODE = 1000, 50
 _RECENT = 6
@@ -98,6 +99,10 @@ class _Sweep:
         self.nodes.append(node)
         for value in node.results:
             self.producers[value] = node
+        if node.op.name in _CONSTANTS:
+            self.uniforms[node.result] = _only_element(node.attrs["value"])
+        elif node.op.name in _LOOK_THROUGH:
+            self.uniforms[node.result] = self.uniforms.get(node.inputs[0])
 
     def _rewritten(self, node: Node) -> list[Node] | None:
         """The nodes that take the place of `node`, its results replaced; None if no rule fires."""
@@ -145,17 +150,7 @@ class _Sweep:
 
     def uniform(self, value: Value) -> float | int | bool | None:
         """The number that all elements of a constant are, if they are."""
-        if value not in self.uniforms:
-            self.uniforms[value] = self._uniform(value)
-        return self.uniforms[value]
-
-    def _uniform(self, value: Value) -> float | int | bool | None:
-        node = self.producers.get(value)
-        if node is None:
-            return None
-        if node.op.name in ("tensor.const", "tensor.full"):
-            return _only_element(node.attrs["value"])
-        return self.uniform(node.inputs[0]) if node.op.name in _LOOK_THROUGH else None
+        return self.uniforms.get(value)
 
 
 def _only_element(value: object) -> float | int | bool | None:

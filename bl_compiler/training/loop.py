@@ -177,6 +177,7 @@ class _Run:
         self._flying: list[tuple[int, Mapping[str, Any]]] = []
         self._progress = Progress()
         self._saved_step: int | None = None
+        self._best: Checkpoint | None = None
 
     def go(
         self, batches: Callable[[int], Arrays], resume_from: Checkpoint | None, interrupted: Callable[[], bool]
@@ -216,6 +217,7 @@ class _Run:
             numbers = self._model.fetch(metrics)
             if not math.isfinite(numbers["loss"]):
                 value = "NaN" if math.isnan(numbers["loss"]) else "infinite"
+                self._write_best()
                 bad = _not_finite(self._model.arrays(state))
                 raise Diverged(step, f"the loss is {value}", self._last_good(), bad[:3])
             self._progress.add(numbers)
@@ -243,20 +245,38 @@ class _Run:
         self._watcher.evaluated(progress.step, nll, standard_error, better=better)
         progress.stopped_early = self._out_of_patience()
         if better:
-            self._save(state)
+            # Written with the next checkpoint: early in training every evaluation is better than the one before.
+            self._best = Checkpoint(progress.step, self._finite_arrays(state), progress.to_json())
+
+    def _write_best(self) -> None:
+        """Put the best state on disk, before any checkpoint that calls it the best."""
+        if self._best is not None:
+            best, self._best = self._best, None
+            self._write(best)
+
+    def _write(self, made: Checkpoint) -> None:
+        self._checkpoints.save(made.step, made.state, made.notes, best=made.notes["best_step"])
+        self._saved_step = made.step
+        self._watcher.saved(made.step, self._checkpoints.path(made.step))
+
+    def _finite_arrays(self, state: Any) -> dict[str, Array]:
+        arrays = self._model.arrays(state)
+        bad = _not_finite(arrays)
+        if bad:
+            self._write_best()
+            raise Diverged(self._progress.step, f"`{bad[0]}` is not finite", self._last_good(), bad[:3])
+        return arrays
 
     def _save(self, state: Any) -> None:
         progress = self._progress
         if self._saved_step == progress.step:
             return
         self._land(state)
-        arrays = self._model.arrays(state)
-        bad = _not_finite(arrays)
-        if bad:
-            raise Diverged(progress.step, f"`{bad[0]}` is not finite", self._last_good(), bad[:3])
-        self._checkpoints.save(progress.step, arrays, progress.to_json(), best=progress.best_step)
-        self._saved_step = progress.step
-        self._watcher.saved(progress.step, self._checkpoints.path(progress.step))
+        made = Checkpoint(progress.step, self._finite_arrays(state), progress.to_json())
+        if self._best is not None and self._best.step == progress.step:
+            self._best = None
+        self._write_best()
+        self._write(made)
 
 
 def _not_finite(arrays: Mapping[str, Array]) -> list[str]:

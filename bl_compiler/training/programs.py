@@ -6,7 +6,7 @@ May import: floors 0-1, numpy, `training`; jax and the JAX backend inside functi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class ProgramModel:
     def __init__(self, program: Program, sizes: Mapping[str, int], output_axes: Mapping[str, int | None]) -> None:
         self._program = program
         self._sizes = dict(sizes)
+        self._step: Callable[[Any, Arrays], tuple[Any, Mapping[str, Any]]] | None = None
         # Programs give a standard deviation where the IR has a variance, and summaries of what `predict` names.
         renamed = {name.replace("variance:", "stddev:", 1): axis for name, axis in output_axes.items()}
         for name, axis in output_axes.items():
@@ -44,12 +45,21 @@ class ProgramModel:
         return self._program.train_init(seed)
 
     def step(self, state: Any, batch: Arrays) -> tuple[Any, Mapping[str, Any]]:
-        """One step."""
-        return self._program.train_step(state, batch, **self._totals())
+        """One step. The first is checked; the data set that all batches are cut from was checked as a whole."""
+        if self._step is None:
+            names = self._program.interface.needed_inputs("train_step")
+            sizes = {name: np.float32(self._sizes[name]) for name in self._program.interface.needed_sizes("train_step")}
+            compiled = self._program.compiled("train_step")
+            after = self._program.train_step(state, {name: batch[name] for name in names}, **self._totals())
+            self._step = lambda state, batch: compiled(state, {name: batch[name] for name in names}, sizes)
+            return after
+        return self._step(state, batch)
 
     def fetch(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         """The metrics as numbers."""
-        return {name: float(value) for name, value in metrics.items()}
+        import jax
+
+        return {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
 
     def params(self, state: Any) -> Any:
         """The parameters within a state."""
@@ -97,9 +107,9 @@ class ProgramModel:
 
 
 def _check_same(wanted: Mapping[str, Any], arrays: Arrays) -> None:
-    """Raise unless the arrays are those wanted; speaks of parameters first, since the optimizer's arrays follow them."""
+    """Raise unless the arrays are those wanted; speaks of parameters first: the optimizer's arrays follow them."""
     differing = {
-        name: f"`{name}` is {arrays[name].dtype}{list(arrays[name].shape)} there and {leaf.dtype}{list(leaf.shape)} here"
+        name: f"`{name}` is {_type(arrays[name])} there and {_type(leaf)} here"
         for name, leaf in wanted.items()
         if name in arrays and (arrays[name].shape != leaf.shape or arrays[name].dtype != leaf.dtype)
     }
@@ -119,6 +129,10 @@ def _check_same(wanted: Mapping[str, Any], arrays: Arrays) -> None:
         help="parameters are matched by path: give a renamed layer its old name with `name=`",
         code="BLC0019",
     )
+
+
+def _type(array: Any) -> str:
+    return f"{array.dtype}{list(array.shape)}"
 
 
 def _some(names: set[str]) -> str:

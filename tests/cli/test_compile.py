@@ -310,6 +310,23 @@ def test_programs_agree_with_the_reference(model: Shell, monkeypatch: pytest.Mon
     assert "1/1 log densities differ" in wrong.err
 
 
+def test_nan_is_told_with_the_line_it_comes_from(blc: Shell) -> None:
+    blc.write(
+        "m.blg", REGRESSION.replace("0.5)", "sqrt(offset))").replace("  let", "  param offset: f32[] = -1.0\n  let")
+    )
+    done = blc("run", "m.blg", "--entry", "loss")
+    assert (done.code, done.out) == (1, "")
+    assert "error[BLC0604]: output `loss` holds 1 NaN" in done.err
+    assert "--> m.blg:12:3" in done.err
+
+
+def test_monte_carlo_terms_are_reported_when_asked_for(blc: Shell) -> None:
+    blc.write("m.blg", REGRESSION.replace("~ Normal(0, 1) by", "~ StudentT(3, 0, 1) by"))
+    assert "BLC0359" not in blc("compile", "m.blg", "--emit=none").err
+    assert "warning[BLC0359]: KL(Normal" in blc("compile", "m.blg", "--emit=none", "--warn=pedantic").err
+    assert blc("compile", "m.blg", "--emit=none", "--deny=monte-carlo-kl").code == 1
+
+
 def test_bundles_run(model: Shell) -> None:
     model("compile", "m.blg")
     assert model("run", "m.blc", "--entry", "loss").out == model("run", "m.blg", "--entry", "loss").out

@@ -5,38 +5,30 @@ Invariant: evaluation is by the reference interpreter, before and after.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bl_compiler.backends.reference.folding import fold_table
 from bl_compiler.backends.reference.interpret import evaluate
-from bl_compiler.ir.graph import Graph, Module, Node
+from bl_compiler.driver.folding import evaluator
+from bl_compiler.ir.graph import Graph, Module
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.opspec import Effect
 from bl_compiler.ir.verify import verify
 from bl_compiler.ir.walk import sites, walk
-from bl_compiler.passes.base import Literal, PassContext
+from bl_compiler.passes.base import PassContext
 from bl_compiler.passes.instruments import VerifyEach
 from bl_compiler.passes.manager import run_pipeline
 from bl_compiler.passes.pipeline import Pipeline
 from tests.strategies.graphs import feeds, module_of, modules, numeric_graphs, seeds
 
-TABLE = fold_table()
 PASSES = ("canonicalize", "fold", "cse", "dce")
 pipelines = st.lists(st.sampled_from(PASSES), min_size=1, max_size=6).map(",".join)
 
 
-def constant(node: Node, operands: Sequence[Literal]) -> Sequence[Literal] | None:
-    rule = TABLE.get(node.op.name)
-    return None if rule is None else [rule(node, operands)]
-
-
 def cleaned(module: Module, pipeline: str) -> Module:
-    ctx = PassContext(CORE_OPS, evaluate=constant, instruments=(VerifyEach(),))
+    ctx = PassContext(CORE_OPS, evaluate=evaluator(), instruments=(VerifyEach(),))
     return run_pipeline(module, Pipeline.parse(pipeline), ctx)
 
 

@@ -103,7 +103,7 @@ def test_at_most_twenty_faults_are_told() -> None:
         ("module m\nbogus", "expected `func`, `plate`, `objective`, `optimizer` or `option`, found `bogus`"),
         ("module m\nplate b[-]", "expected the plate's size, found `-`"),
         ('module m\nobjective elbo(samples="x")', "an objective has no `samples` of this kind"),
-        ("module m\noptimizer adam(rate=(1,))", "`rate` is no number, string or truth value"),
+        ("module m\noptimizer adam(rate=(1,))", "`rate` is no number, string, truth value or schedule"),
         ("module m\nfunc f {", "expected `return`, found the end of the text"),
         ("module m\nfunc f { return } func f { return }", "function `f` is defined twice"),
         ("module m\nfunc f(%x: f32[], %x: f32[]) { return }", "`%x` is defined twice"),

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from bl_compiler.backends.reference.folding import fold_table
-from bl_compiler.ir.graph import Module, Node
+from bl_compiler.driver.folding import evaluator
+from bl_compiler.ir.graph import Module
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.verify import verify
-from bl_compiler.passes.base import Literal, PassContext
+from bl_compiler.passes.base import PassContext
 from bl_compiler.passes.fold import Fold
 from tests.support.ir_text import lines, module
 
-TABLE = fold_table()
-
-
-def evaluate(node: Node, operands: Sequence[Literal]) -> Sequence[Literal] | None:
-    rule = TABLE.get(node.op.name)
-    return None if rule is None else [rule(node, operands)]
-
 
 def folded(body: str, *, limit: int = 1024) -> tuple[list[str], PassContext]:
-    ctx = PassContext(CORE_OPS, evaluate=evaluate)
+    ctx = PassContext(CORE_OPS, evaluate=evaluator())
     after = Fold(limit).run(module(body), ctx)
     verify(after)
-    assert Fold(limit).run(after, PassContext(CORE_OPS, evaluate=evaluate)) is after
+    assert Fold(limit).run(after, PassContext(CORE_OPS, evaluate=evaluator())) is after
     return lines(after), ctx
 
 
