@@ -1,0 +1,1 @@
+"""What runs the IR: the NumPy reference interpreter and the JAX backend."""

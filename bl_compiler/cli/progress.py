@@ -36,13 +36,14 @@ class TrainingDisplay:
         self._steps = steps
         self._as_json = as_json
         self._measure = measure
+        self._means = self._evaluation = ""
         self._bar: Progress | None = None
 
     def __enter__(self) -> TrainingDisplay:
         if self._term.progress:
             self._bar = _bar(self._term)
             self._bar.start()
-            self._bar.add_task("compiling", total=self._steps, completed=self._start, metrics="", validation="")
+            self._bar.add_task("compiling", total=self._steps, completed=self._start, metrics="")
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -54,8 +55,9 @@ class TrainingDisplay:
         if self._as_json:
             self._record({"type": "metrics", "step": step, **means})
         if self._bar is not None:
-            text = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
-            self._bar.update(self._bar.task_ids[0], completed=step, description="training", metrics=text)
+            names = [name for name in ("loss", "nll", "kl") if name in means]
+            self._means = " ".join(f"{name} {means[name]:.4g}" for name in names)
+            self._update(step)
 
     def evaluated(self, step: int, nll: float, standard_error: float, *, better: bool) -> None:
         """Show an evaluation."""
@@ -65,11 +67,17 @@ class TrainingDisplay:
             self._record(
                 {"type": "evaluation", "step": step, self._measure: value, "standard_error": error, "better": better}
             )
-        text = f"{self._measure.replace('_', ' ')} {nll:.4g}{'' if better else ' (no better)'}"
+        self._evaluation = f"val {nll:.4g}{'' if better else ' (no better)'}"
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=step, validation=text)
+            self._update(step)
         else:
+            text = f"{self._measure.replace('_', ' ')} {nll:.4g}{'' if better else ' (no better)'}"
             self._term.note(f"step {step}: {text}", level=1)
+
+    def _update(self, step: int) -> None:
+        assert self._bar is not None
+        text = f"{self._means} {self._evaluation}".strip()
+        self._bar.update(self._bar.task_ids[0], completed=step, description="training", metrics=text)
 
     def saved(self, step: int, path: Path) -> None:
         """Mention a checkpoint to those who want to know."""
@@ -86,21 +94,21 @@ def _bar(term: Terminal) -> Progress:
     from rich.text import Text
 
     class Speed(ProgressColumn):
-        """Steps per second."""
+        """Steps or examples per second."""
 
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
-            return Text(f"{speed:.3g} steps/s" if speed else "", style="progress.data.speed")
+            return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
 
     console = Console(stderr=True, force_terminal=True, no_color=not term.color_err)
     columns: list[ProgressColumn | str] = [
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        # On narrow terminals the numbers matter more than the bar.
+        *([BarColumn(bar_width=20)] if console.width >= 110 else []),
         MofNCompleteColumn(),
         Speed(),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[metrics]}"),
-        TextColumn("{task.fields[validation]}"),
     ]
     return Progress(*columns, console=console, transient=True)
 
@@ -118,7 +126,7 @@ class ExamplesDisplay:
         if self._term.progress:
             self._bar = _bar(self._term)
             self._bar.start()
-            self._bar.add_task(self._what, total=self._total, metrics="", validation="")
+            self._bar.add_task(self._what, total=self._total, metrics="")
         return self
 
     def __exit__(self, *exc: object) -> None:

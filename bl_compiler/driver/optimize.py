@@ -135,12 +135,12 @@ def optimize(module: Module, options: Options, emit: Emit, *, evaluate: Evaluato
 
 def _instruments(options: Options, journal: Journal, emit: Emit) -> list[Instrument]:
     found: list[Instrument] = []
+    if options.dump_ir:
+        found.append(DumpIR(Path(options.dump_ir), journal, options.dump_ir_all))
     # The lower levels are the ones people debug with; the highest trusts the tests of its passes.
     verify_each = options.level < 2 if options.verify_each is None else options.verify_each
     if verify_each:
         found.append(VerifyEach())
-    if options.dump_ir:
-        found.append(DumpIR(Path(options.dump_ir), journal, options.dump_ir_all))
     after = _names(options.print_ir_after)
     if options.print_ir_after_change and after is None:
         after = ()

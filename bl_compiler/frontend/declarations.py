@@ -79,6 +79,7 @@ def lower_param(state: State, statement: ast.Param, env: Env) -> Value:
             statement.type.span,
         )
     path = env.frame.unique(statement.name)
+    state.declared.add(path)
     value = parameter(
         state, path, type_.dims, init, statement.span, constraint=constraint, bounds=bounds, dtype=type_.dtype
     )

@@ -45,6 +45,7 @@ def run_lints(state: State) -> None:
     nodes = state.b.nodes
     _unconstrained_scales(state, nodes)
     _unused_sites(state, nodes)
+    _missing_priors(state, nodes)
     for span, used in state.beliefs:
         if not used():
             found = state.sink.warning("BLC0358", "this belief is about no weight", at=span)
@@ -159,3 +160,20 @@ def unused_names(state: State, names: dict[str, Bound]) -> None:
         elif bound.kind == "let":
             found = state.sink.warning("BLC0356", f"`{name}` is never used", at=state.word(name, bound.span))
             found.help("start its name with `_` to say that this is meant")
+
+
+def _missing_priors(state: State, nodes: list[Node]) -> None:
+    """Report a `param` that the likelihood or a prior depends on, while other values have priors."""
+    if all(node.op.name != "model.sample" for node in nodes):
+        return
+    generative: set[Value] = set()
+    for node in reversed(nodes):
+        if node.op.name in ("model.sample", "model.point"):
+            generative.add(node.inputs[0])
+        elif node.op.name == "model.observe" or any(r in generative for r in node.results):
+            generative.update(node.inputs)
+    for node in nodes:
+        path = node.attrs.text("path") if node.op.name == "model.param" else ""
+        if path in state.declared and node.result in generative:
+            found = state.sink.warning("BLC0360", f"`{path}` has no prior", at=node.span)
+            found.help("make it a `sample` with a prior and a posterior; without it the objective bounds no evidence of a fixed model")

@@ -88,6 +88,7 @@ class State:
         self.arguments: dict[tuple[Value, str], Span] = {}
         self.named: list[tuple[str, Value]] = []
         self.beliefs: list[tuple[Span, Callable[[], bool]]] = []
+        self.declared: set[str] = set()
         self.depth = 0
         self.applications = 0
         self.exhausted = False

@@ -50,6 +50,7 @@ class Registry(Mapping[str, str]):
 
 
 _PASSES = {
+    "entries": "bl_compiler.passes.entries:Entries",
     "canonicalize": "bl_compiler.passes.canonicalize:Canonicalize",
     "fold": "bl_compiler.passes.fold:Fold",
     "cse": "bl_compiler.passes.cse:Cse",

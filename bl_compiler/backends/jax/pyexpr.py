@@ -7,6 +7,7 @@ May import: `ir.types`.
 from __future__ import annotations
 
 import ast
+import copy
 import math
 import re
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from bl_compiler.ir.types import DType
 
 Part = ast.expr | list[ast.expr]
 
-_SINGLE_QUOTED = re.compile(r"""'([^'"\\]*)'""")
+_STRING = re.compile(r"_string_(\d+)")
 _HOLE = re.compile(r"\{(\w+)\}")
 _DTYPES = {
     DType.BOOL: "jnp.bool_",
@@ -138,4 +139,24 @@ def nested(value: object, type_: DType) -> ast.expr:
 
 def text(expression: ast.expr) -> str:
     """The expression as it is written, strings in double quotes."""
-    return _SINGLE_QUOTED.sub(r'"\1"', ast.unparse(expression))
+    found = _Strings()
+    tree = found.visit(copy.deepcopy(expression))
+    written = ast.unparse(tree)
+    return _STRING.sub(lambda match: found.texts[int(match[1])], written) if found.texts else written
+
+
+class _Strings(ast.NodeTransformer):
+    """Puts names in the place of strings, which `ast.unparse` would write in single quotes."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:  # noqa: N802 - a name that `ast` looks for
+        """Note a string."""
+        if not isinstance(node.value, str):
+            return node
+        quoted = repr(node.value)
+        if quoted.startswith("'") and '"' not in quoted:
+            quoted = '"' + quoted[1:-1].replace("\\'", "'") + '"'
+        self.texts.append(quoted)
+        return name(f"_string_{len(self.texts) - 1}")

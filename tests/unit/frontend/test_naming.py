@@ -29,7 +29,9 @@ def test_instance_is_named_after_its_let_and_its_layer() -> None:
 
 
 def test_second_of_a_kind_is_counted_from_one() -> None:
-    body = 'let h = image |> conv2d(2, kernel_size=3) |> conv2d(2, kernel_size=3, padding="same") |> flatten |> dense(3)'
+    body = (
+        'let h = image |> conv2d(2, kernel_size=3) |> conv2d(2, kernel_size=3, padding="same") |> flatten |> dense(3)'
+    )
     assert [p for p in paths(body) if p.endswith("kernel")] == [
         "h/conv2d/kernel",
         "h/conv2d_1/kernel",
@@ -59,7 +61,15 @@ def test_layers_of_an_observation_are_named_after_what_is_observed() -> None:
 
 @pytest.mark.parametrize(
     ("target", "site"),
-    [("x", "x"), ("x[:, 0]", "x"), ("x |> relu", "x"), ("relu(x)", "x"), ("x.T", "x"), ("-x + 1", "x"), ("1.0", "observed")],
+    [
+        ("x", "x"),
+        ("x[:, 0]", "x"),
+        ("x |> relu", "x"),
+        ("relu(x)", "x"),
+        ("x.T", "x"),
+        ("-x + 1", "x"),
+        ("1.0", "observed"),
+    ],
 )
 def test_observation_is_named_after_the_innermost_name(target: str, site: str) -> None:
     module = lowered(HEAD + f"let z = {target}\n observe {target} ~ Normal(z, 1)\n}}")
@@ -129,7 +139,9 @@ def test_named_instance_shares_its_weights() -> None:
 
 
 def test_shared_uncertain_weight_is_one_site() -> None:
-    body = "believe kernel ~ Normal(0, 1) by mean_field\n let enc = dense(3)\n predict a = x |> enc\n predict b = x |> enc"
+    body = (
+        "believe kernel ~ Normal(0, 1) by mean_field\n let enc = dense(3)\n predict a = x |> enc\n predict b = x |> enc"
+    )
     assert sites(lowered(model(body))) == ["enc/dense/kernel"]
 
 

@@ -43,7 +43,10 @@ def test_each_place_is_an_instance() -> None:
 
 def test_named_instance_shares_its_weights() -> None:
     module = lowered(program(BLOCK, "let f = block(3)\n let a = x |> f |> f"))
-    assert [p for p in params(module) if p.endswith("kernel")][:-1] == ["f/block/h/dense/kernel", "f/block/dense/kernel"]
+    assert [p for p in params(module) if p.endswith("kernel")][:-1] == [
+        "f/block/h/dense/kernel",
+        "f/block/dense/kernel",
+    ]
     assert len(nodes(module, "linear.einsum")) == 5
 
 
@@ -78,7 +81,9 @@ def test_layer_of_a_default_belongs_to_the_instance() -> None:
 def test_default_sees_the_file_only() -> None:
     layer = "option width = 3\nlayer act(x, units = width) { return x |> dense(units) }"
     assert paths(layer, "let a = x |> act")
-    found = error(program("layer act(x, units = hidden) { return x |> dense(units) }", "let hidden = 3\n let a = x |> act"))
+    found = error(
+        program("layer act(x, units = hidden) { return x |> dense(units) }", "let hidden = 3\n let a = x |> act")
+    )
     assert found.code == "BLC0201"
 
 
@@ -88,12 +93,17 @@ def test_body_sees_parameters_and_the_file_only() -> None:
 
 
 def test_several_results() -> None:
-    assert paths("layer f(x) { return (x |> dense(2), x) }", "let (a, b) = x |> f") == ["a/f/dense/kernel", "a/f/dense/bias"]
+    assert paths("layer f(x) { return (x |> dense(2), x) }", "let (a, b) = x |> f") == [
+        "a/f/dense/kernel",
+        "a/f/dense/bias",
+    ]
 
 
 def test_first_parameter_may_be_a_number_or_a_list() -> None:
     assert not errors(program("layer scale(k, x) { return k * x }", "let a = scale(2.0, x)"))
-    assert not errors(program("layer join(parts) { return parts |> concat }", "let a = [x, x] |> join  let b = join([x])"))
+    assert not errors(
+        program("layer join(parts) { return parts |> concat }", "let a = [x, x] |> join  let b = join([x])")
+    )
     assert not errors(program("layer double(k) { return k * 2 }", "let a = 3 |> double |> double\n let z = zeros[a]"))
 
 
@@ -159,13 +169,17 @@ def test_observation_inside_a_layer() -> None:
 
 
 def test_belief_around_an_instance_reaches_into_it() -> None:
-    text = program(BLOCK, "believe kernel ~ Normal(0, 1) by mean_field\n predict a = x |> block(3)\n believe kernel = point")
+    text = program(
+        BLOCK, "believe kernel ~ Normal(0, 1) by mean_field\n predict a = x |> block(3)\n believe kernel = point"
+    )
     assert sites(lowered(text)) == ["a/block/h/dense/kernel", "a/block/dense/kernel"]
 
 
 def test_belief_in_a_body_goes_before_the_one_around() -> None:
     layer = "layer f(x) { believe kernel = point  return x |> dense(3) }"
-    text = program(layer, "believe kernel ~ Normal(0, 1) by mean_field\n predict a = x |> f |> dense(3)\n believe kernel = point")
+    text = program(
+        layer, "believe kernel ~ Normal(0, 1) by mean_field\n predict a = x |> f |> dense(3)\n believe kernel = point"
+    )
     assert sites(lowered(text)) == ["a/dense/kernel"]
 
 
@@ -177,12 +191,16 @@ def test_belief_in_a_body_ends_with_it() -> None:
 def test_belief_argument_of_a_user_layer() -> None:
     text = program(BLOCK, "predict a = x |> block(3, kernel ~ Normal(0, 1) by mean_field) |> dense(3)")
     assert sites(lowered(text)) == ["a/block/h/dense/kernel", "a/block/dense/kernel"]
-    text = program(BLOCK, "believe bias ~ Normal(0, 1) by mean_field\n predict a = x |> block(3, bias = point) |> dense(3)")
+    text = program(
+        BLOCK, "believe bias ~ Normal(0, 1) by mean_field\n predict a = x |> block(3, bias = point) |> dense(3)"
+    )
     assert [s for s in sites(lowered(text)) if "last" not in s] == ["a/dense/bias"]
 
 
 def test_belief_in_a_user_layer_by_name() -> None:
-    text = program(BLOCK, "believe kernel in block ~ Normal(0, 1) by mean_field\n predict a = x |> block(3) |> dense(3)")
+    text = program(
+        BLOCK, "believe kernel in block ~ Normal(0, 1) by mean_field\n predict a = x |> block(3) |> dense(3)"
+    )
     assert sites(lowered(text)) == ["a/block/h/dense/kernel", "a/block/dense/kernel"]
 
 

@@ -161,7 +161,7 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
     "batch": (lambda p: p.loss(p.init(0), {"x": X[:2], "y": Y}, 0), ("[2, 3]", "compile with `--batch 2`")),
     "rank": (lambda p: p.loss(p.init(0), {"x": X[0], "y": Y}, 0), ("has the shape [3]",)),
     "complex": (lambda p: p.loss(p.init(0), {"x": X * 1j, "y": Y}, 0), ("element type complex64", "feed numbers")),
-    "parameter": (lambda p: p.loss({}, {"x": X, "y": Y}, 0), ("parameter `dense/kernel/loc` is missing",)),
+    "parameter": (lambda p: p.loss({}, {"x": X, "y": Y}, 0), ("parameter `standardize/mean` is missing",)),
     "parameter shape": (
         lambda p: p.loss({**p.init(0), "noise": np.zeros(2)}, {"x": X, "y": Y}, 0),
         ("parameter `noise` has the shape [2]", "that `init` of this program gave"),
