@@ -48,7 +48,7 @@ def compile(
     target: str = "cpu",
     *,
     defines: Mapping[str, Constant] | None = None,
-    batch: int | None = None,
+    batch: int | str | None = None,
     **options: Any,
 ) -> Program:
     """Compile a model to a program.
@@ -57,7 +57,7 @@ def compile(
         model: A model of the builder, or the path of a `.blg` file.
         target: What to compile for.
         defines: Values for the model's options.
-        batch: The size of the first plate, in place of the model's.
+        batch: The size of the first plate, in place of the model's; "dynamic" leaves it open.
         **options: The other fields of `Options`, such as `level=2` or `deny=("warnings",)`.
 
     Returns:
@@ -70,7 +70,7 @@ def compile(
     Warns:
         ModelWarning: For each lint.
     """
-    from bl_compiler.driver.programs import build_program
+    from bl_compiler.driver.programs import flexible_program
 
     chosen = Options.of(target=target, defines=dict(defines or {}), batch=batch, **options)
     check_supported(chosen)
@@ -84,7 +84,7 @@ def compile(
     if compiled is None or compiled.optimized is None:
         raise CompileError(sink.diagnostics, sink.sources)
     _warn(sink)
-    return build_program(compiled.optimized.module, sink.sources)
+    return flexible_program(compiled, chosen, sink.sources)
 
 
 def _warn(sink: Sink) -> None:

@@ -121,6 +121,9 @@ def _guarded(arguments: list[str], term: Terminal) -> int:
         name = f"`{fault.filename}`" if fault.filename else "output"
         return _fail(term, Exit.USAGE, "BLC0903", f"{name}: {(fault.strerror or str(fault)).lower()}")
     except Exception as fault:  # noqa: BLE001 - the last resort: a defect becomes a report, not a traceback
+        # XLA's own error, known by name because jax is not imported here.
+        if type(fault).__name__ == "JaxRuntimeError" and not term.traceback:
+            return _fail(term, Exit.BACKEND, "BLC0603", str(fault).strip().split("\n")[0])
         from bl_compiler.cli.crash import report_crash
 
         return report_crash(fault, arguments, term)

@@ -66,6 +66,8 @@ def check_kinds(kinds: Sequence[str], options: Options) -> None:
     for kind in kinds:
         if kind != "none" and _ORDER.index(kind) > _ORDER.index(last):
             raise OptionError(f"`--stop-after {stop}` ends before `--emit {kind}`", help="drop one of them")
+        if kind in ("hlo", "executable") and options.batch == "dynamic":
+            raise OptionError(f"`--emit {kind}` needs every size", help="write a number: `--batch 128`")
         if kind in PROGRAM_KINDS and options.target.kind == "reference":
             raise OptionError(
                 f"target `reference` has no {kind}", help="it is an interpreter of the IR: emit `ir-opt` or `report`"

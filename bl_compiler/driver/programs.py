@@ -6,11 +6,13 @@ Invariant: JAX is imported only when a program is asked for. May import: floors 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bl_compiler.diagnostics import UnavailableError
+from bl_compiler.diagnostics import Sink, UnavailableError
+from bl_compiler.driver.compile import Compiled, compile_sources
 from bl_compiler.ir.graph import Module
-from bl_compiler.options import OptionError
+from bl_compiler.options import OptionError, Options
 from bl_compiler.source import SourceFile
 from bl_compiler.targets import Target
 
@@ -28,6 +30,23 @@ def build_program(module: Module, sources: Mapping[str, SourceFile] | None = Non
     from bl_compiler.backends.jax.program import Program
 
     return Program(module, sources=sources)
+
+
+def flexible_program(compiled: Compiled, options: Options, sources: Mapping[str, SourceFile]) -> Program:
+    """As `build_program`, and able to predict and evaluate on any number of examples.
+
+    Training keeps the fixed number, which XLA optimizes for; the other entry points are compiled once more, with a symbolic
+    number, when another one is first fed.
+    """
+    from bl_compiler.backends.jax.program import Program
+
+    def for_any_number() -> Program | None:
+        found = compile_sources(compiled.sources, replace(options, batch="dynamic"), Sink())
+        return None if found is None or found.optimized is None else Program(found.optimized.module, sources=sources)
+
+    assert compiled.optimized is not None
+    fixed = options.batch != "dynamic" and bool(compiled.optimized.module.plates)
+    return Program(compiled.optimized.module, sources=sources, flexible=for_any_number if fixed else None)
 
 
 def use_device(target: Target | None) -> str:

@@ -264,9 +264,17 @@ def call_method(state: State, method: Method, arguments: Arguments, env: Env, at
         with state.typed(at):
             return state.b.add("model.noise", method.owner, site=site)
     given, spans = match_arguments(state, "`log_prob`", (ParamSpec("value", "object", True),), arguments, at)
-    value = state.array(given["value"], spans["value"])
+    value = observation(state, given["value"], method.owner, spans["value"])
     with state.typed(at):
         return state.b.add("prob.log_prob", method.owner, value)
+
+
+def observation(state: State, value: object, d: Value, at: Span, what: str = "an array") -> Value:
+    """A value that a distribution tells the density of; a number is one of the distribution's."""
+    assert isinstance(d.type, DistType)
+    if d.type.dtype.is_float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    return state.array(value, at, what)
 
 
 def broadcast_to(state: State, d: Value, dims: tuple[Dim, ...], at: Span, *, what: str) -> Value:

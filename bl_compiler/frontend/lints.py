@@ -176,4 +176,6 @@ def _missing_priors(state: State, nodes: list[Node]) -> None:
         path = node.attrs.text("path") if node.op.name == "model.param" else ""
         if path in state.declared and node.result in generative:
             found = state.sink.warning("BLC0360", f"`{path}` has no prior", at=node.span)
-            found.help("make it a `sample` with a prior and a posterior; without it the objective bounds no evidence of a fixed model")
+            found.help(
+                "make it a `sample` with a prior and a posterior; without it the objective bounds no evidence of a fixed model"
+            )

@@ -104,10 +104,11 @@ def _file_scope(state: State, sources: Sources, options: Options) -> Scope:
                 ).help("keep what is shared in a file of its own: imports bring in layers and options")
             elif isinstance(item, (ast.Option, ast.LayerDef)):
                 if item.name in scope.names:
+                    at = state.word(item.name, item.span)
                     found = state.sink.error(
-                        "BLC0202", f"`{item.name}` is already defined", at=item.span, label="defined again"
+                        "BLC0202", f"`{item.name}` is already defined", at=at, label="defined again"
                     )
-                    found.label(scope.names[item.name].span, "first defined here")
+                    found.label(state.word(item.name, scope.names[item.name].span), "first defined here")
                 elif isinstance(item, ast.Option):
                     options[item.name] = Bound(_option_value(state, item, scope), item.span, "option")
                     scope.names[item.name] = options[item.name]
@@ -129,7 +130,7 @@ def _option_value(state: State, item: ast.Option, scope: Scope) -> object:
         state.fail(
             "BLC0004",
             f"the option `{item.name}` is {describe(value)} in the file and was set to {describe(given)}",
-            item.span,
+            item.value.span,
             help=f"give it a value of the same type, as in `-D {item.name}={_spelled(value)}`",
         )
     return given
@@ -176,4 +177,5 @@ def _finish(state: State, sources: Sources, model: ast.ModelDef, env: Env, optio
     unused_names(state, env.scope.names)
     for name, bound in options.items():
         if not bound.used and bound.span.file == sources.main.name:
-            state.sink.warning("BLC0355", f"the option `{name}` is never used", at=bound.span)
+            at = state.word(name, bound.span)
+            state.sink.warning("BLC0355", f"the option `{name}` is never used", at=at)

@@ -221,11 +221,13 @@ def _index_array(state: State, x: Value, indices: tuple[ast.Expr, ...], env: Env
                 start, stop, step = slice(*parts).indices(size) if parts[2] != 0 else (0, 0, 0)
                 if step == 0:
                     state.fail("BLC0203", "the step of a slice must not be 0", span)
-                if step < 0:
+                count = len(range(start, stop, step))
+                if count == 0:
+                    start, stop, step = 0, 0, 1
+                elif step < 0:
                     reverse.append(axis)
-                    count = len(range(start, stop, step))
                     start, stop, step = start + (count - 1) * step, start + 1, -step
-                starts[axis], limits[axis], strides[axis] = start, max(start, stop), step
+                starts[axis], limits[axis], strides[axis] = start, stop, step
             axis += 1
         elif isinstance(value, Value) and is_array(value):
             taken.append((axis, value))

@@ -18,7 +18,7 @@ from bl_compiler.frontend.declarations import (
     lower_plate,
     refuse_mesh,
 )
-from bl_compiler.frontend.distributions import broadcast_to
+from bl_compiler.frontend.distributions import broadcast_to, observation
 from bl_compiler.frontend.library import PLANNED_LAYERS
 from bl_compiler.frontend.state import Env, Leave, State
 from bl_compiler.frontend.types import lower_type
@@ -180,8 +180,9 @@ def _site_dims(
 def _observe(state: State, statement: ast.Observe, env: Env) -> Result:
     target = _first_name(statement.value)
     env.frame.holder = target
-    value = state.array(state.evaluate(statement.value, env), statement.value.span, "an array to observe")
+    given = state.evaluate(statement.value, env)
     d = prior_of(state, statement.distribution, env)
+    value = observation(state, given, d, statement.value.span, "an array to observe")
     operands = [value, d]
     if statement.mask is not None:
         operands.append(_mask(state, statement.mask, env))

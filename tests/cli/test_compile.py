@@ -142,6 +142,7 @@ def test_stopping_shows_what_there_is(model: Shell, stop: str, part: str) -> Non
         (["--stop-after", "lower", "--emit", "python"], "ends before `--emit python`"),
         (["--stop-after", "flipp"], "cannot stop after `flipp`"),
         (["--target", "reference", "--emit", "stablehlo"], "target `reference` has no stablehlo"),
+        (["--batch", "dynamic", "--emit", "hlo"], "`--emit hlo` needs every size"),
         (["--mesh", "data=4"], "`--mesh` is not supported yet"),
         (["--emit", "python", "--entry", "trian_step", "-o", "-"], "did you mean `train_step`?"),
     ],
@@ -157,6 +158,15 @@ def test_hlo_of_an_absent_target_exits_with_3(model: Shell) -> None:
         done = model("compile", "m.blg", "--emit", "hlo", "-o", "-", "--target", target)
         assert (done.code, done.out) == (3, "")
         assert "error[BLC0602]" in done.err
+
+
+def test_the_batch_can_stay_open(model: Shell) -> None:
+    model.write("open.blg", REGRESSION.replace(" of 32", ""))
+    done = model("compile", "open.blg", "--batch", "dynamic")
+    assert done.code == 0, done.err
+    manifest = json.loads(model.read("open.blc/manifest.json"))
+    shapes = {row["path"]: row["shape"] for row in manifest["entries"]["predict"]["inputs"]}
+    assert any("batch" in map(str, shape) for shape in shapes.values()), shapes
 
 
 def test_the_reference_target_gives_ir_and_report(model: Shell) -> None:

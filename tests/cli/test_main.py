@@ -25,6 +25,10 @@ from tests.support.shell import BROKEN, REGRESSION, Shell
 GOLDEN = Path(__file__).parent / "golden"
 
 
+class JaxRuntimeError(RuntimeError):
+    """Stands in for XLA's error, which is known by its name."""
+
+
 # --- help ------------------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +152,7 @@ def test_the_gravest_error_decides(found: list[Diagnostic], code: int) -> None:
         (UnavailableError("no GPU here"), 3, "no GPU here"),
         (BackendError("RESOURCE_EXHAUSTED"), 4, "RESOURCE_EXHAUSTED"),
         (MemoryError(), 4, "memory ran out"),
+        (JaxRuntimeError("RESOURCE_EXHAUSTED: 1 TiB\nmore"), 4, "error[BLC0603]: RESOURCE_EXHAUSTED: 1 TiB"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (PermissionError(13, "Permission denied", "out.txt"), 2, "`out.txt`: permission denied"),
         (ZeroDivisionError("by zero"), 70, "internal compiler error: ZeroDivisionError: by zero"),

@@ -30,8 +30,12 @@ def test_random_graphs_agree(graph: Graph, seed: int) -> None:
     assert list(found) == sorted(expected)
     for name, value in found.items():
         result = graph.output(name).tensor
-        assert str(value.dtype) == {"f32": "float32", "i32": "int32", "bool": "bool"}.get(result.dtype, str(value.dtype))
+        assert str(value.dtype) == {"f32": "float32", "i32": "int32", "bool": "bool"}.get(
+            result.dtype, str(value.dtype)
+        )
         assert value.shape == expected[name].shape
         assert not value.weak_type, name
         scale = np.max(np.abs(expected[name]), initial=1.0, where=np.isfinite(expected[name]))
-        np.testing.assert_allclose(np.asarray(value, np.float64), expected[name], rtol=ROUNDINGS, atol=ROUNDINGS * scale)
+        np.testing.assert_allclose(
+            np.asarray(value, np.float64), expected[name], rtol=ROUNDINGS, atol=ROUNDINGS * scale
+        )

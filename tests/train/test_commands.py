@@ -243,3 +243,42 @@ def test_data_faults_show_the_line_of_the_model(blc: Shell) -> None:
     assert done.code == 1
     assert "array `x` of `bad.npz` is f64[45, 4] and the input is f32[batch, 3]" in done.err
     assert "--> regression.blg:5:3" in done.err
+
+
+def test_models_with_latents_of_each_example_are_measured_by_their_bound(blc: Shell) -> None:
+    blc.write(
+        "vae.blg",
+        "model vae { plate batch[8] input x: f32[batch, 3] let h = x |> dense(4) "
+        "sample z: f32[batch, 2] ~ Normal(0, 1) by Normal(h |> dense(2), h |> dense(2) |> softplus) "
+        "observe x ~ Normal(z |> dense(3), 1) }",
+    )
+    done = blc("train", "vae.blg", "--data", "data.npz", "--steps", "4", "--out", "run", "--json", *STEPS[4:8])
+    assert done.code == 0, done.err
+    assert (
+        blc("train", "vae.blg", "--data", "data.npz", "--steps", "8", "--out", "run", "--resume", *STEPS[:8]).code == 0
+    )
+    assert "validation_loss" in metrics("run")[-1]
+    found = json.loads(blc("evaluate", "run", "--data", "data.npz", "--json").out)["metrics"]
+    assert set(found) == {"reconstruction_nll", "rmse"}
+
+
+def test_masks_leave_entries_out_of_the_scores(blc: Shell) -> None:
+    blc.write(
+        "masked.blg",
+        "model masked { plate batch[8] input x: f32[batch, 4, 3] input label: i32[batch, 4] input seen: bool[batch, 4] "
+        "observe label ~ Categorical(logits = x |> dense(5)) where seen }",
+    )
+    rng = np.random.default_rng(0)
+    seen = rng.uniform(size=(20, 4)) < 0.6
+    label = np.where(seen, rng.integers(0, 5, (20, 4)), -1)
+    x = rng.normal(size=(20, 4, 3))
+    np.savez("seen.npz", x=x, label=label, seen=seen)
+    assert blc("train", "masked.blg", "--data", "seen.npz", "--steps", "2", "--out", "run").code == 0
+    found = json.loads(blc("evaluate", "run", "--data", "seen.npz", "--json", "--draws", "1").out)["metrics"]
+    blc("predict", "run", "--data", "seen.npz", "-o", "p.npz", "--draws", "1")
+    with np.load("p.npz") as file:
+        probs = file["label.probs"]
+    right = (probs.argmax(-1) == label)[seen]
+    assert found["accuracy"]["value"] == pytest.approx(right.mean())
+    taken = np.take_along_axis(probs, np.maximum(label, 0)[..., None], -1)[..., 0]
+    assert found["nll"]["value"] == pytest.approx(-np.where(seen, np.log(taken), 0).sum(1).mean(), rel=1e-4)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
+import numpy as np
 
 from bl_compiler.backends.jax import compat
 from bl_compiler.backends.jax.checks import Checker, InputError
@@ -55,14 +56,24 @@ class Program:
         prediction = program.predict(state["params"], {"x": x}, seed=1, draws=32)
     """
 
-    def __init__(self, module: Module, *, sources: Mapping[str, SourceFile] | None = None) -> None:
+    def __init__(
+        self,
+        module: Module,
+        *,
+        sources: Mapping[str, SourceFile] | None = None,
+        flexible: Callable[[], Program | None] | None = None,
+    ) -> None:
         """Emit a module.
 
         Args:
             module: a module that holds entry graphs.
             sources: the texts that messages and tracebacks quote, by file name.
+            flexible: makes the same program for any number of examples; asked when inputs hold another number than a
+                training step takes. None where a model only works with a fixed one.
         """
         compat.hide_own_frames()
+        self._make_flexible = flexible
+        self._flexible: Program | None = None
         self.module = module
         self.interface = Interface.of(module)
         self.emitted: EmittedModule = emit_module(module)
@@ -131,6 +142,9 @@ class Program:
         Raises:
             InputError: the arguments do not fit the program.
         """
+        other = self._for_examples("loss", inputs)
+        if other is not None:
+            return other.loss(params, inputs, seed, sizes, step)
         self._check.params(params, self.interface.params)
         fed = self._fed("loss", inputs)
         return self._call("loss", params, fed, as_key(seed), self._sizes("loss", sizes), step)  # type: ignore[no-any-return]
@@ -162,6 +176,9 @@ class Program:
         Raises:
             InputError: the arguments do not fit the program.
         """
+        other = self._for_examples("predict", inputs)
+        if other is not None:
+            return other.predict(params, inputs, seed, draws)
         self._check.params(params, self.interface.params)
         fed = self._fed("predict", inputs)
         return self._call("predict", params, fed, as_key(seed), draws=self._draws(draws))  # type: ignore[no-any-return]
@@ -174,6 +191,9 @@ class Program:
         Raises:
             InputError: the arguments do not fit the program.
         """
+        other = self._for_examples("log_likelihood", inputs)
+        if other is not None:
+            return other.log_likelihood(params, inputs, seed, draws)
         self._check.params(params, self.interface.params)
         fed = self._fed("log_likelihood", inputs)
         return self._call("log_likelihood", params, fed, as_key(seed), draws=self._draws(draws))  # type: ignore[no-any-return]
@@ -190,6 +210,9 @@ class Program:
         Raises:
             InputError: the arguments do not fit the program.
         """
+        other = self._for_examples("log_joint", inputs)
+        if other is not None:
+            return other.log_joint(params, sites, inputs, sizes)
         self._check.params(params, self.interface.params)
         values = self._check.feeds("site", sites, self.interface.sites, self.interface.sites)
         fed = self._fed("log_joint", inputs)
@@ -218,6 +241,9 @@ class Program:
         graphs = {"posterior": "sample", "prior": "sample_prior"}
         if graphs.get(weights) not in self.module.functions:
             raise self._check.fault(f"`weights` is {weights!r}", 'pass "posterior" or "prior"')
+        other = self._for_examples(graphs[weights], inputs or {})
+        if other is not None:
+            return other.sample(params, seed, inputs, draws, weights)
         self._check.params(params, self.interface.params)
         fed = self._fed(graphs[weights], inputs or {})
         return self._call("sample", params, as_key(seed), fed, draws=self._draws(draws), weights=weights)  # type: ignore[no-any-return]
@@ -254,6 +280,24 @@ class Program:
             if note:
                 error.add_note(note)
             raise
+
+    def _for_examples(self, entry: str, inputs: Mapping[str, Any]) -> Program | None:
+        """The program for as many examples as the inputs hold, if that is not this one."""
+        if self._make_flexible is None or not self._other_examples(entry, inputs):
+            return None
+        if self._flexible is None:
+            self._flexible = self._make_flexible()
+        return self._flexible
+
+    def _other_examples(self, entry: str, inputs: Mapping[str, Any]) -> bool:
+        """Whether some input differs from its declaration in the number of examples and in nothing else."""
+        differs = False
+        for name in self.interface.needed_inputs(entry):
+            dims, shape = self.interface.inputs[name].type.dims, np.shape(inputs.get(name, ()))
+            if len(shape) != len(dims) or any(d.size != n and not d.is_plate for d, n in zip(dims, shape, strict=True)):
+                return False
+            differs = differs or any(d.size != n for d, n in zip(dims, shape, strict=True))
+        return differs
 
     def _fed(self, entry: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         needed = self.interface.needed_inputs(entry)

@@ -102,7 +102,7 @@ def _environment() -> dict[str, str]:
         ("ab,ab->", 'jnp.einsum("ab,ab->", x, w)'),
         ("ab,ab->ab", 'jnp.einsum("ab,ab->ab", x, w)'),
         ("ab,b->a", 'jnp.einsum("ab,b->a", x, w)'),
-        ("abc,bcd->ad", 'contract(x, w, 2)'),
+        ("abc,bcd->ad", "contract(x, w, 2)"),
         ("abk,nk->abn", "contract(x, w.T)"),
     ],
 )
@@ -112,7 +112,10 @@ def test_products_are_plain_where_they_can_be(spec: str, written: str) -> None:
     rng = np.random.default_rng(0)
     left, right = (rng.normal(size=[sizes[c] for c in part]) for part in spec.split("->")[0].split(","))
     b = GraphBuilder(CORE_OPS, "predict")
-    x, w = (b.add("model.input", key=k, type=TensorType(DType.F32, dims_of(*v.shape))) for k, v in (("x", left), ("w", right)))
+    x, w = (
+        b.add("model.input", key=k, type=TensorType(DType.F32, dims_of(*v.shape)))
+        for k, v in (("x", left), ("w", right))
+    )
     found = outputs_of(b.finish([("y", b.einsum(spec, x, w))]), {"x": left, "w": right})["y"]
     np.testing.assert_allclose(found, np.einsum(spec, left, right), rtol=1e-4, atol=1e-5)
 
@@ -149,7 +152,9 @@ def test_runtime_names_are_distinct_and_closed() -> None:
     for definition in known.values():
         arguments = {n.arg for n in ast.walk(ast.parse(definition.text)) if isinstance(n, ast.arg)}
         stored = {
-            n.id for n in ast.walk(ast.parse(definition.text)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            n.id
+            for n in ast.walk(ast.parse(definition.text))
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         }
         assert definition.reads - arguments - stored <= bound, definition.name
     assert [d.name for d in closure(["to_positive"])] == ["softplus", "to_positive"]

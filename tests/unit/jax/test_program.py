@@ -249,7 +249,9 @@ def test_optimizers_are_those_of_optax(optimizer: Optimizer, words: str) -> None
 
 def test_optimizers_nest() -> None:
     schedule = ("exponential_decay", (("init_value", 0.1), ("transition_steps", 10), ("decay_rate", 0.9)))
-    clipped = Optimizer("chain", (("0", ("clip_by_global_norm", (("max_norm", 1.0),))), ("1", ("adam", (("learning_rate", schedule),)))))
+    clipped = Optimizer(
+        "chain", (("0", ("clip_by_global_norm", (("max_norm", 1.0),))), ("1", ("adam", (("learning_rate", schedule),))))
+    )
     trained = Program(regression(optimizer=clipped))
     assert "optax.chain(optax.clip_by_global_norm(max_norm=1.0), optax.adam(" in trained.text
     trained.train_step(trained.train_init(0), data())
