@@ -6,6 +6,7 @@ May import: floor 0, click, `cli`; driver and training inside functions.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,6 +175,7 @@ def _request(given: dict[str, Any], options: Options, model_file: str, model: st
     folder = RunFolder(Path(given["out"]))
     if given["resume"] and folder.exists():
         before = folder.read()
+        _note_other_versions(before.about.get("versions", {}))
         recorded = {**before.about, **before.identity}
         for name in ("steps", "seed", "validation", "eval_every", "early_stopping"):
             if given[name] is None:
@@ -217,6 +219,20 @@ def _request(given: dict[str, Any], options: Options, model_file: str, model: st
         options=decisive,
         about=about,
     )
+
+
+def _note_other_versions(before: Mapping[str, str]) -> None:
+    """Say so if a run goes on under other versions: then its last bits may differ from those of the unbroken run."""
+    from bl_compiler.driver.versions import versions
+
+    now = versions()
+    changed = [
+        f"{name} {before[name]} -> {now.get(name, 'none')}"
+        for name in ("blc", "jax", "jaxlib", "optax")
+        if name in before and before[name] != now.get(name)
+    ]
+    if changed:
+        terminal().note(f"the run was started with other versions ({', '.join(changed)}): it goes on, not to the bit")
 
 
 def _show_warnings(term: Terminal, sink: Sink) -> None:

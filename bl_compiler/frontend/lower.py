@@ -40,8 +40,8 @@ def lower(
         layers: the layers and functions the language knows.
         ops: the ops of the IR.
     """
-    model = _pick(sources.main, settings.model, sink)
     state = State(sink, GraphBuilder(ops, "model"), layers, settings)
+    model = _pick(state, sources.main, settings.model)
     state.evaluate = partial(evaluate, state)
     state.run = partial(run, state)
     before = len(sink.errors)
@@ -66,16 +66,17 @@ def lower(
     )
 
 
-def _pick(file: ast.File, name: str | None, sink: Sink) -> ast.ModelDef | None:
+def _pick(state: State, file: ast.File, name: str | None) -> ast.ModelDef | None:
+    sink = state.sink
     models = [item for item in file.items if isinstance(item, ast.ModelDef)]
     seen: dict[str, Span] = {}
     for item in models:
+        at = state.word(item.name, item.span)
         if item.name in seen:
-            sink.error("BLC0202", f"a second model `{item.name}`", at=item.span).label(
-                seen[item.name], "the first is here"
-            )
+            found = sink.error("BLC0202", f"a second model `{item.name}`", at=at)
+            found.label(seen[item.name], "the first is here")
             return None
-        seen[item.name] = item.span
+        seen[item.name] = at
     if name is not None:
         chosen = next((m for m in models if m.name == name), None)
         if chosen is None:
@@ -87,7 +88,7 @@ def _pick(file: ast.File, name: str | None, sink: Sink) -> ast.ModelDef | None:
     if not models:
         sink.error("BLC0005", f"`{file.name}` has no model", at=file.span).help("write `model NAME { … }`")
     else:
-        sink.error("BLC0005", f"`{file.name}` has {len(models)} models", at=models[1].span).help(
+        sink.error("BLC0005", f"`{file.name}` has {len(models)} models", at=seen[models[1].name]).help(
             "choose one with `--model`: " + ", ".join(f"`{m.name}`" for m in models)
         )
     return None
@@ -99,9 +100,10 @@ def _file_scope(state: State, sources: Sources, options: Options) -> Scope:
     for file in (*sources.imported, sources.main):
         for item in file.items:
             if isinstance(item, ast.ModelDef) and file is not sources.main:
-                state.sink.error(
-                    "BLC0212", f"`{file.name}` is imported and holds the model `{item.name}`", at=item.span
-                ).help("keep what is shared in a file of its own: imports bring in layers and options")
+                at = state.word(item.name, item.span)
+                state.sink.error("BLC0212", f"`{file.name}` is imported and holds the model `{item.name}`", at=at).help(
+                    "keep what is shared in a file of its own: imports bring in layers and options"
+                )
             elif isinstance(item, (ast.Option, ast.LayerDef)):
                 if item.name in scope.names:
                     at = state.word(item.name, item.span)

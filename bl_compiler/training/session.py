@@ -218,6 +218,9 @@ def run_training(
     request, folder = prepared.request, prepared.folder
     if prepared.start is None:
         _begin(prepared, model)
+    else:
+        # The identity is the same; what is good to know, such as the step to reach, may be new.
+        folder.write(prepared.run)
     try:
         folder.metrics.start(prepared.start.step if prepared.start else 0)
     except OSError as fault:

@@ -197,6 +197,17 @@ def test_a_run_is_continued_only_as_what_it_was(blc: Shell, change: list[str], w
     assert words.split(" (")[0] in done.err
 
 
+def test_a_resumed_run_remembers_what_it_is_not_told_again(blc: Shell) -> None:
+    assert blc(*TRAIN, "--steps", "2", "--out", "run", "--seed", "3").code == 0
+    assert blc(*TRAIN, "--out", "run", "--resume", "--steps", "4").code == 0
+    assert "trained to step 4" in blc(*TRAIN, "--out", "run", "--resume").err
+    manifest = json.loads(blc.read("run/run.json"))
+    assert (manifest["identity"]["seed"], manifest["about"]["steps"]) == (3, 4)
+    manifest["about"]["versions"]["jax"] = "0.0.1"
+    blc.write("run/run.json", json.dumps(manifest))
+    assert "other versions (jax 0.0.1 -> " in blc(*TRAIN, "--out", "run", "--resume").err
+
+
 def test_formatting_the_model_does_not_make_it_another(blc: Shell) -> None:
     assert blc(*TRAIN, "--steps", "0", "--out", "run").code == 0
     blc.write("regression.blg", "# a comment\n" + blc.read("regression.blg").replace("  ", "    "))

@@ -151,7 +151,7 @@ class _Strings(ast.NodeTransformer):
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def visit_Constant(self, node: ast.Constant) -> ast.expr:  # noqa: N802 - a name that `ast` looks for
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
         """Note a string."""
         if not isinstance(node.value, str):
             return node
