@@ -17,7 +17,7 @@ from bl_compiler.frontend.values import PlateRef, describe, is_number
 from bl_compiler.frontend.weights import parameter
 from bl_compiler.ir.graph import Objective, Optimizer, PlateInfo, Value
 from bl_compiler.ir.initializers import Initializer, constant
-from bl_compiler.ir.types import Dim, DimKind
+from bl_compiler.ir.types import Dim, DimKind, TensorType
 from bl_compiler.layers.init import resolve
 from bl_compiler.source import Span
 
@@ -71,7 +71,7 @@ def lower_param(state: State, statement: ast.Param, env: Env) -> Value:
             help="a plate-local value is an input or a `sample`",
         )
     constraint, bounds = _constraint(state, statement.constraint, env)
-    init = _initial(state, statement, [d.size for d in type_.dims], constraint, bounds, env)
+    init = _initial(state, statement, type_, constraint, bounds, env)
     if constraint in ("simplex", "lower_cholesky") and type_.rank < (1 if constraint == "simplex" else 2):
         state.fail(
             "BLC0206",
@@ -113,11 +113,12 @@ def _constraint(state: State, expr: ast.Expr | None, env: Env) -> tuple[str, tup
 
 
 def _initial(
-    state: State, statement: ast.Param, shape: list[int | str], constraint: str, bounds: tuple[float, float], env: Env
+    state: State, statement: ast.Param, type_: TensorType, constraint: str, bounds: tuple[float, float], env: Env
 ) -> Initializer:
     value = state.evaluate(statement.init, env)
     at = statement.init.span
     if isinstance(value, (int, float)) and not isinstance(value, bool):
+        state.check_range(value, type_.dtype, at)
         low, high = {"positive": (0.0, float("inf")), "unit_interval": (0.0, 1.0), "interval": bounds}.get(
             constraint, (None, None)
         )
@@ -137,7 +138,7 @@ def _initial(
             help="write a number inside the constraint",
         )
     with state.typed(at, {"init": at}):
-        return resolve("init", value, [s for s in shape if isinstance(s, int)])
+        return resolve("init", value, [d.size for d in type_.dims if isinstance(d.size, int)])
 
 
 # --- objective and optimizer -----------------------------------------------------------------------------------------

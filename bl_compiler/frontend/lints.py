@@ -175,7 +175,9 @@ def _missing_priors(state: State, nodes: list[Node]) -> None:
     for node in nodes:
         path = node.attrs.text("path") if node.op.name == "model.param" else ""
         if path in state.declared and node.result in generative:
-            found = state.sink.warning("BLC0360", f"`{path}` has no prior", at=node.span)
+            at = state.word(path.rpartition("/")[2], node.span)
+            found = state.sink.warning("BLC0360", f"`{path}` has no prior", at=at)
             found.help(
-                "make it a `sample` with a prior and a posterior; without it the objective bounds no evidence of a fixed model"
+                "make it a `sample` with a prior and a posterior; without them the objective bounds the evidence of no "
+                "fixed model"
             )

@@ -27,7 +27,7 @@ def uncertain(body: str, **settings: object) -> list[str]:
     return sites(lowered(model(body), **settings))
 
 
-# --- scope ---------------------------------------------------------------------------------------------------------------
+# --- scope -----------------------------------------------------------------------------------------------------------
 
 
 def test_belief_holds_from_its_line_on() -> None:
@@ -101,7 +101,7 @@ def test_false_belief_is_not_read() -> None:
     assert uncertain("believe kernel ~ Normal(0, 1) by mean_field when false\n predict a = x |> dense(3)") == []
 
 
-# --- posteriors ----------------------------------------------------------------------------------------------------------
+# --- posteriors ------------------------------------------------------------------------------------------------------
 
 
 def family(node: Node, operand: int) -> str:
@@ -174,7 +174,7 @@ def test_point_of_a_uniform_prior_with_computed_bounds_is_an_error() -> None:
     assert error(text).code == "BLC0303"
 
 
-# --- objectives ----------------------------------------------------------------------------------------------------------
+# --- objectives ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("objective", "points"), [("map", 2), ("mle", 0)])
@@ -214,7 +214,7 @@ def test_trained_value_per_example_of_a_whole_plate() -> None:
     assert error(text, batch="dynamic").code == "BLC0303"
 
 
-# --- noise ---------------------------------------------------------------------------------------------------------------
+# --- noise -----------------------------------------------------------------------------------------------------------
 
 
 def test_sample_without_posterior_is_noise() -> None:
@@ -233,7 +233,7 @@ def test_noise_may_be_discrete() -> None:
     assert str(nodes(module, "model.noise")[0].result.type) == "i32[3]"
 
 
-# --- wrong beliefs -------------------------------------------------------------------------------------------------------
+# --- wrong beliefs ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

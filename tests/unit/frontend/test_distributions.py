@@ -22,7 +22,7 @@ def log_prob(distribution: str, x: str) -> np.ndarray:
     return value_of(f"{distribution}.log_prob({x})")
 
 
-# --- parameters ----------------------------------------------------------------------------------------------------------
+# --- parameters ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_value_broadcasts_against_the_distribution() -> None:
     np.testing.assert_allclose(found, stats.norm(0, [1, 2, 3]).logpdf(X))
 
 
-# --- expansion, Independent, Mixture -------------------------------------------------------------------------------------
+# --- expansion, Independent, Mixture ---------------------------------------------------------------------------------
 
 
 def dist_type(expression: str, inputs: str = "") -> DistType:
@@ -199,7 +199,7 @@ def test_wrong_combination(expression: str, code: str, pointed: str | None) -> N
     assert (found.code, spelled(found, text)) == (code, pointed or expression)
 
 
-# --- attributes and methods ----------------------------------------------------------------------------------------------
+# --- attributes and methods ------------------------------------------------------------------------------------------
 
 
 def test_attributes() -> None:
@@ -259,7 +259,7 @@ def test_wrong_use_of_a_distribution(expression: str, code: str, pointed: str | 
     assert (found.code if found.code != "BLC0201" else "BLC0204", spelled(found, text)) == (code, pointed or expression)
 
 
-# --- wrong parameters ----------------------------------------------------------------------------------------------------
+# --- wrong parameters ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

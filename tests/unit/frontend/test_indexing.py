@@ -19,7 +19,7 @@ def indexed(expression: str) -> np.ndarray:
     return value_of(expression, INPUT, {"x": X, "i": [[0, 2], [1, 0]]})
 
 
-# --- random indices ------------------------------------------------------------------------------------------------------
+# --- random indices --------------------------------------------------------------------------------------------------
 
 bounds = st.one_of(st.none(), st.integers(-8, 8))
 
@@ -84,7 +84,7 @@ def test_indexing_of_lists_is_that_of_python(items: list[int], index: int | slic
     assert found == (expected if isinstance(expected, int) else True)
 
 
-# --- cases ---------------------------------------------------------------------------------------------------------------
+# --- cases -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

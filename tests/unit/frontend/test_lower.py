@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bl_compiler.ir.graph import Objective, Optimizer, PlateInfo
+from bl_compiler.ir.graph import PlateInfo
 from tests.support.lowering import compiled, error, errors, lowered, nodes, params, spelled, text_of, warnings
-from tests.support.predicting import predicted, value_of
+from tests.support.predicting import predicted
 
 HEAD = "plate batch[4] of 16\n input x: f32[batch, 3]\n"
 X = np.array([[1.0, -2.0, 3.0], [0.5, 0.0, -1.0], [2.0, 2.0, 2.0], [-1.0, 4.0, 0.0]])
@@ -21,7 +21,7 @@ def input_types(text: str, **settings: object) -> list[str]:
     return [str(n.result.type) for n in nodes(lowered(text, **settings), "model.input")]
 
 
-# --- plates and inputs ---------------------------------------------------------------------------------------------------
+# --- plates and inputs -----------------------------------------------------------------------------------------------
 
 
 def test_plates() -> None:
@@ -110,7 +110,7 @@ def test_wrong_plates_and_inputs(plate: str, code: str, pointed: str | None) -> 
     assert pointed is None or spelled(found, text) == pointed
 
 
-# --- parameters ----------------------------------------------------------------------------------------------------------
+# --- parameters ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_two_parameters_of_one_path() -> None:
     assert params(lowered(model("param w: f32[] = 0.0\n if true { param w: f32[] = 1.0 }"))) == ["w", "w_1"]
 
 
-# --- names ---------------------------------------------------------------------------------------------------------------
+# --- names -----------------------------------------------------------------------------------------------------------
 
 
 def test_inner_block_may_hide_names() -> None:
@@ -243,7 +243,7 @@ def test_wrong_statements(statement: str, code: str | None, pointed: str | None)
     assert (found.code, spelled(found, text)) == (code, pointed)
 
 
-# --- if ------------------------------------------------------------------------------------------------------------------
+# --- if --------------------------------------------------------------------------------------------------------------
 
 
 def test_only_the_chosen_block_is_read() -> None:
@@ -259,7 +259,7 @@ def test_condition_is_known_at_compile_time(condition: str, code: str) -> None:
     assert (error(text).code, spelled(error(text), text)) == (code, condition)
 
 
-# --- observations and masks ------------------------------------------------------------------------------------------------
+# --- observations and masks ------------------------------------------------------------------------------------------
 
 
 def test_mask() -> None:
@@ -291,16 +291,14 @@ def test_error_of_a_mask_points_at_the_mask(mask: str, code: str) -> None:
         ("observe relu ~ Normal(0, 1)", "BLC0205", "relu"),
         ("observe x ~ Normal(zeros[4], 1)", "BLC0206", "x ~ Normal(zeros[4], 1)"),
         ("observe x ~ Normal(zeros[2, 4, 3], 1)", "BLC0206", "x ~ Normal(zeros[2, 4, 3], 1)"),
-        ("observe x ~ Categorical(logits=zeros[4, 3, 2])", "BLC0206", "x ~ Categorical(logits=zeros[4, 3, 2])"),
+        ("observe x ~ Categorical(logits=zeros[4, 2, 2])", "BLC0206", "x ~ Categorical(logits=zeros[4, 2, 2])"),
         ("observe x > 0 ~ Normal(0, 1)", "BLC0207", "x > 0"),
     ],
 )
 def test_wrong_observations(observation: str, code: str, pointed: str) -> None:
     text = model(observation)
     found = error(text)
-    # Whether data of another kind is a fault of its shape or of its dtype is for the IR to say.
-    assert found.code in (code, "BLC0207")
-    assert spelled(found, text) == pointed
+    assert (found.code, spelled(found, text)) == (code, pointed)
 
 
 def test_numbers_can_be_observed() -> None:
@@ -308,7 +306,7 @@ def test_numbers_can_be_observed() -> None:
     assert str(nodes(module, "model.observe")[0].inputs[0].type) == "f32[]"
 
 
-# --- predictions -----------------------------------------------------------------------------------------------------------
+# --- predictions -----------------------------------------------------------------------------------------------------
 
 
 def test_predictions() -> None:
@@ -339,184 +337,14 @@ def test_model_without_observation_or_prediction() -> None:
     assert error("model m { }").code == "BLC0307"
 
 
-# --- objective and optimizer -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("statement", "expected"),
-    [
-        ("", Objective()),
-        ("objective elbo", Objective()),
-        ("objective elbo()", Objective()),
-        ("objective elbo(samples=3)", Objective("elbo", 3)),
-        ("objective elbo(3, 0.5)", Objective("elbo", 3, 0.5)),
-        ("objective elbo(kl_weight=anneal(0.0, 0.5, steps=10_000))", Objective("elbo", 1, 0.5, (0.0, 0.5, 10_000))),
-        ("objective iwae(samples=2 + 3)", Objective("iwae", 5)),
-        ("objective map", Objective("map")),
-        ("objective mle()", Objective("mle")),
-    ],
-)
-def test_objective(statement: str, expected: Objective) -> None:
-    assert lowered(model(statement)).objective == expected
-
-
-@pytest.mark.parametrize(
-    ("statement", "code", "pointed"),
-    [
-        ("objective elba", "BLC0201", "elba"),
-        ("objective 3", "BLC0205", "3"),
-        ("objective elbo(samples=0)", "BLC0203", "0"),
-        ("objective elbo(samples=1.5)", "BLC0205", "1.5"),
-        ("objective elbo(sample=1)", "BLC0204", "sample"),
-        ("objective elbo(1, 2, 3)", "BLC0204", "3"),
-        ("objective elbo(samples=1, samples=2)", "BLC0204", "samples=2"),
-        ("objective map(1)", "BLC0204", "1"),
-        ("objective elbo(kl_weight=-1)", "BLC0203", "-1"),
-        ("objective elbo(kl_weight=x)", "BLC0201", "x"),
-        ("objective elbo(kl_weight=anneal(0, 1))", "BLC0204", "anneal(0, 1)"),
-        ("objective elbo(kl_weight=anneal(-1, 1, steps=3))", "BLC0203", "anneal(-1, 1, steps=3)"),
-        ("objective elbo(kl_weight=anneal(0, 1, steps=0))", "BLC0203", "0"),
-        ("objective elbo\n objective map", "BLC0202", "objective map"),
-        ("if true { objective map }", "BLC0209", "objective map"),
-    ],
-)
-def test_wrong_objective(statement: str, code: str, pointed: str) -> None:
-    text = model(statement)
-    found = error(text)
-    assert (found.code, spelled(found, text)) == (code, pointed)
-
-
-@pytest.mark.parametrize(
-    ("statement", "expected"),
-    [
-        ("", Optimizer()),
-        ("optimize sgd", Optimizer("sgd", (("learning_rate", 1e-3),))),
-        ("optimize adam(1e-2)", Optimizer("adam", (("learning_rate", 1e-2),))),
-        (
-            "optimize sgd(0.1, momentum=0.9, nesterov=true)",
-            Optimizer("sgd", (("learning_rate", 0.1), ("momentum", 0.9), ("nesterov", True))),
-        ),
-        ("optimize adafactor", Optimizer("adafactor", ())),
-        (
-            "optimize adam(learning_rate=cosine_decay_schedule(1e-3, decay_steps=100))",
-            Optimizer(
-                "adam", (("learning_rate", ("cosine_decay_schedule", (("decay_steps", 100), ("init_value", 1e-3)))),)
-            ),
-        ),
-        ("if true { optimize sgd(0.5) }", Optimizer("sgd", (("learning_rate", 0.5),))),
-    ],
-)
-def test_optimizer(statement: str, expected: Optimizer) -> None:
-    assert lowered(model(statement)).optimizer == expected
-
-
-@pytest.mark.parametrize(
-    ("statement", "code", "pointed"),
-    [
-        ("optimize adma", "BLC0201", "adma"),
-        ("optimize adam(lr=1)", "BLC0204", "lr"),
-        ("optimize adam(learning_rate=-1)", "BLC0203", "-1"),
-        ("optimize adam(learning_rate=true)", "BLC0203", "true"),
-        ('optimize adam(b1="x")', "BLC0205", '"x"'),
-        ("optimize adam(learning_rate=cosine(1))", "BLC0201", "cosine"),
-        ("optimize adam\n optimize sgd", "BLC0202", "optimize sgd"),
-    ],
-)
-def test_wrong_optimizer(statement: str, code: str, pointed: str) -> None:
-    text = model(statement)
-    found = error(text)
-    assert (found.code, spelled(found, text)) == (code, pointed)
-
-
-# --- arithmetic on arrays ----------------------------------------------------------------------------------------------------
-
-Y = np.array([1.0, 2.0, -3.0])
-
-
-@pytest.mark.parametrize(
-    ("expression", "expected"),
-    [
-        ("x + y", X + Y),
-        ("2 - x", 2 - X),
-        ("x * 2 / y", X * 2 / Y),
-        ("x // 2 + x % 2", X // 2 + X % 2),
-        ("(x * x + 1) ** 0.5", (X * X + 1) ** 0.5),
-        ("2 ** y", 2**Y),
-        ("-x", -X),
-        ("x @ y", X @ Y),
-        ("x < y and not x == 2 or x > 2.5", ((X < Y) & ~(X == 2)) | (X > 2.5)),
-        ("x >= 0 and x <= 2", (X >= 0) & (X <= 2)),
-        ("x != 2", X != 2),
-        ("where(x > 0, x, 0)", np.where(X > 0, X, 0)),
-        ("select(x > 0, 1.0, -x)", np.where(X > 0, 1.0, -X)),
-        ("true and x > 0", X > 0),
-        ("(x > 0) == (y > 0)", (X > 0) == (Y > 0)),
-        ("[x, x] |> concat(axis=-1)", np.concatenate([X, X], -1)),
-        ("stack([y, y * 2])", np.stack([Y, Y * 2])),
-    ],
-)
-def test_arithmetic(expression: str, expected: np.ndarray | None) -> None:
-    if expected is None:
-        return
-    found = value_of(expression, "plate b[4] of 4\n input x: f32[b, 3]\n input y: f32[3]", {"x": X, "y": Y})
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "expression", "found"),
-    [
-        ("i32", "v + 1", "i32"),
-        ("i32", "v + 1.5", "f32"),
-        ("i32", "v * 2.0", "f32"),
-        ("u8", "v + 1", "u8"),
-        ("bf16", "v * 2", "bf16"),
-        ("bf16", "v * 2.5", "bf16"),
-        ("f64", "1 / v", "f64"),
-        ("bool", "v + 1", "i32"),
-        ("bool", "v and true", "bool"),
-        ("i32", "v > 0.5", "bool"),
-    ],
-)
-def test_numbers_take_the_element_type_of_arrays(dtype: str, expression: str, found: str) -> None:
-    module = lowered(f"model m {{ input v: {dtype}[2]\n predict p = {expression} }}")
-    assert str(nodes(module, "model.predict")[0].inputs[0].type) == f"{found}[2]"
-
-
-@pytest.mark.parametrize(
-    ("expression", "code"),
-    [
-        ("x + zeros[2]", "BLC0206"),
-        ("x + none", "BLC0205"),
-        ('x + "a"', "BLC0205"),
-        ("x + [1, 2, 3]", "BLC0205"),
-        ("x + relu", "BLC0205"),
-        ("x @ 3", "BLC0206"),
-        ("x @ zeros[4]", "BLC0206"),
-        ("not x", "BLC0207"),
-        ("x and true", "BLC0207"),
-        ("-(x > 0)", "BLC0207"),
-        ("x + batch", "BLC0205"),
-    ],
-)
-def test_wrong_arithmetic(expression: str, code: str) -> None:
-    text = model(f"let y = {expression}")
-    assert error(text).code == code
-
-
-def test_errors_of_shapes_show_the_shapes_so_far() -> None:
-    found = error(model("let h = x |> dense(5)\n let k = h + x"))
-    assert found.notes == [
-        "shapes so far:\n  x               f32[batch@4, 3]\n  h/dense/kernel  f32[3, 5]\n  h/dense/bias    f32[5]\n"
-        "  h               f32[batch@4, 5]"
-    ]
-
-
-# --- the whole -----------------------------------------------------------------------------------------------------------
+# --- the whole -------------------------------------------------------------------------------------------------------
 
 
 def test_lowering_is_deterministic() -> None:
     text = model(
-        "believe kernel ~ Normal(0, 1) by mean_field\n let h = x |> dense(5) |> relu\n observe x ~ Normal(h |> dense(3), 1)"
+        """believe kernel ~ Normal(0, 1) by mean_field
+        let h = x |> dense(5) |> relu
+        observe x ~ Normal(h |> dense(3), 1)"""
     )
     assert text_of(lowered(text)) == text_of(lowered(text))
 

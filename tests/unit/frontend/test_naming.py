@@ -109,7 +109,7 @@ def test_name_that_a_counted_instance_has_is_an_error() -> None:
     assert found.code == "BLC0213"
 
 
-# --- what does not change names ----------------------------------------------------------------------------------------
+# --- what does not change names --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_layers_outside_a_statement_with_a_name_do_not_depend_on_the_one_before(
     assert paths("let h = x |> f", head)[0] == "h/f/dense/kernel"
 
 
-# --- sharing -----------------------------------------------------------------------------------------------------------
+# --- sharing ---------------------------------------------------------------------------------------------------------
 
 
 def test_named_instance_shares_its_weights() -> None:
@@ -180,7 +180,7 @@ def test_shared_instance_shares_the_layer_that_is_its_activation() -> None:
     assert [p for p in paths(body) if "norm" in p] == ["enc/dense/layer_norm/scale", "enc/dense/layer_norm/bias"]
 
 
-# --- sites ---------------------------------------------------------------------------------------------------------------
+# --- sites -----------------------------------------------------------------------------------------------------------
 
 
 def test_sites_of_blocks_are_counted() -> None:

@@ -50,7 +50,7 @@ def test_options_of_the_language() -> None:
         lowered(model(f"option {name} = {literal}", expression))
 
 
-# --- defines -------------------------------------------------------------------------------------------------------------
+# --- defines ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_define_of_an_imported_option() -> None:
     assert module.options == (("width", 4),)
 
 
-# --- wrong options -------------------------------------------------------------------------------------------------------
+# --- wrong options ---------------------------------------------------------------------------------------------------
 
 
 def test_option_twice() -> None:
@@ -129,7 +129,7 @@ def test_unused_option_of_an_import_does_not_warn() -> None:
     assert not warnings(model('import "a.blg"'), files={"a.blg": "option a = 1"})
 
 
-# --- numbers at compile time ---------------------------------------------------------------------------------------------
+# --- numbers at compile time -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_lists_that_double_are_an_error() -> None:
     assert found.code == "BLC0203"
 
 
-# --- choosing a model ----------------------------------------------------------------------------------------------------
+# --- choosing a model ------------------------------------------------------------------------------------------------
 
 TWO = "model a { predict p = 1.0 }\nmodel b { predict q = 1.0 }"
 

@@ -130,7 +130,7 @@ def test_local_site_of_a_shared_instance_is_drawn_at_each_use() -> None:
     assert sites(module) == ["g/f/t", "g/f/t_1"]
 
 
-# --- blocks ------------------------------------------------------------------------------------------------------------
+# --- blocks ----------------------------------------------------------------------------------------------------------
 
 
 def test_return_inside_if() -> None:
@@ -165,7 +165,7 @@ def test_observation_inside_a_layer() -> None:
     assert sites(module, "model.observe") == ["a/head/y", "y"]
 
 
-# --- beliefs -----------------------------------------------------------------------------------------------------------
+# --- beliefs ---------------------------------------------------------------------------------------------------------
 
 
 def test_belief_around_an_instance_reaches_into_it() -> None:
@@ -217,7 +217,7 @@ def test_belief_of_a_shared_instance_is_read_once() -> None:
     assert len(sites(module)) == 2
 
 
-# --- endless programs --------------------------------------------------------------------------------------------------
+# --- endless programs ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_layers_that_multiply_are_one_error(body: str, limit: str, monkeypatch: 
     assert "bounds" in found[0].message
 
 
-# --- wrong calls -------------------------------------------------------------------------------------------------------
+# --- wrong calls -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
