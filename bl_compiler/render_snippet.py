@@ -287,7 +287,7 @@ class _Excerpt:
 
     def _cut(self, rows: list[_Row], line: _Line, marks: list[_Mark]) -> None:
         """Cut a line too long for the terminal to the part around its marks; it stays whole if those are far apart."""
-        if len(line.cells) <= self._room or any(m.multiline for m in marks):
+        if len(line.cells) <= self._room or not marks or any(m.multiline for m in marks):
             return
         ranges = [m.cells(line) for m in marks]
         first, last = min(start for start, _ in ranges), max(end for _, end in ranges)

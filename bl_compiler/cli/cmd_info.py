@@ -99,7 +99,7 @@ def _effective_options(ctx: click.Context) -> list[tuple[str, str, str]]:
     words = {"COMMANDLINE": "command line", "ENVIRONMENT": "environment", "DEFAULT_MAP": "options file"}
     rows = []
     for param in compile_command.params:
-        if not isinstance(param, click.Option) or not param.expose_value or param.name is None or param.hidden:
+        if not isinstance(param, click.Option) or not param.expose_value or param.hidden or not param.name:
             continue
         value = made.params.get(param.name)
         source = made.get_parameter_source(param.name)

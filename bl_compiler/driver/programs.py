@@ -35,8 +35,8 @@ def build_program(module: Module, sources: Mapping[str, SourceFile] | None = Non
 def flexible_program(compiled: Compiled, options: Options, sources: Mapping[str, SourceFile]) -> Program:
     """As `build_program`, and able to predict and evaluate on any number of examples.
 
-    Training keeps the fixed number, which XLA optimizes for; the other entry points are compiled once more, with a symbolic
-    number, when another one is first fed.
+    Training keeps the fixed number, which XLA optimizes for; the other entry points are compiled once more, with a
+    symbolic number, when another one is first fed.
     """
     from bl_compiler.backends.jax.program import Program
 

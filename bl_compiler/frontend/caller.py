@@ -5,77 +5,133 @@ Invariant: only looks at frames and their bytecode; never changes them. May impo
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import linecache
 import os
 import sys
 from functools import lru_cache
+from pathlib import Path
 from types import CodeType, FrameType
+from typing import NamedTuple
 
 from bl_compiler.source import NO_SPAN, SourceFile, Span
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _STORES = ("STORE_NAME", "STORE_FAST", "STORE_GLOBAL", "STORE_DEREF")
+_FILES: dict[str, str] = {}
+"""Paths of the files that spans have named."""
 
 
 def user_frame() -> FrameType | None:
-    """The innermost frame outside this package."""
+    """The innermost frame outside this package, and outside the `with` machinery that calls into it."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
+    while frame is not None and _is_ours(frame):
         frame = frame.f_back
     return frame
 
 
+def _is_ours(frame: FrameType) -> bool:
+    name = frame.f_code.co_filename
+    return name.startswith(_PACKAGE) or name == contextlib.__file__
+
+
+@lru_cache(maxsize=256)
 def display_name(path: str) -> str:
     """A file's name for messages: relative to the working folder if it is inside, else its last part."""
     if path.startswith("<"):
         return path
-    relative = os.path.relpath(path)
-    return os.path.basename(path) if relative.startswith("..") else relative
+    full = Path(path).absolute()
+    return full.relative_to(Path.cwd()).as_posix() if full.is_relative_to(Path.cwd()) else full.name
 
 
 def span_of(frame: FrameType | None) -> Span:
     """The place in the user's file that is being executed."""
     if frame is None:
         return NO_SPAN
-    positions = list(frame.f_code.co_positions())
-    index = frame.f_lasti // 2
-    line, end_line, column, end_column = positions[index] if 0 <= index < len(positions) else (None,) * 4
-    name = display_name(frame.f_code.co_filename)
+    path = frame.f_code.co_filename
+    name = display_name(path)
+    _FILES[name] = path
+    places, index = _places(frame.f_code), frame.f_lasti // 2
+    line, end_line, column, end_column = places[index] if 0 <= index < len(places) else (None,) * 4
     if line is None or end_line is None or column is None or end_column is None:
         return Span(name, frame.f_lineno, 1, frame.f_lineno, 1)
-    return Span(name, line, column + 1, end_line, end_column + 1)
+    return Span(name, line, _characters(path, line, column), end_line, _characters(path, end_line, end_column))
 
 
-def source_of(frame: FrameType) -> SourceFile:
-    """The text of the user's file, as far as it can be had."""
-    lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
-    return SourceFile(display_name(frame.f_code.co_filename), "".join(lines))
+@lru_cache(maxsize=256)
+def _places(code: CodeType) -> tuple[tuple[int | None, int | None, int | None, int | None], ...]:
+    return tuple(code.co_positions())
+
+
+def _characters(path: str, line: int, column: int) -> int:
+    """The 1-based column in characters of a 0-based one in bytes."""
+    text = linecache.getline(path, line)
+    return column + 1 if text.isascii() else len(text.encode()[:column].decode(errors="ignore")) + 1
+
+
+def source_named(name: str) -> SourceFile | None:
+    """The text of a file that a span names, as far as it can be had."""
+    path = _FILES.get(name)
+    return None if path is None else SourceFile(name, "".join(linecache.getlines(path)))
+
+
+# --- names of results ------------------------------------------------------------------------------------------------
+
+
+class _Fate(NamedTuple):
+    """What becomes of an instruction's result: the names it is stored to right away, or whether it is returned."""
+
+    names: tuple[str, ...] = ()
+    returned: bool = False
 
 
 def target_names(frame: FrameType | None) -> tuple[str, ...]:
     """The names that the result of the running instruction is stored to right away: `h` in `h = x | dense(3)`.
 
-    Several for `a, b = …`; none if the result goes elsewhere, as into another expression.
+    Several for `a, b = …`; none if the result goes elsewhere, as into another expression. The result of a function
+    that returns it right away is stored where the call's is.
     """
-    if frame is None:
-        return ()
-    return _targets(frame.f_code).get(frame.f_lasti, ())
+    fate = _fate(frame)
+    if fate.names or frame is None:
+        return fate.names
+    while fate.returned and frame.f_back is not None and not _is_ours(frame.f_back):
+        frame = frame.f_back
+        fate = _fate(frame)
+        if len(fate.names) == 1:
+            return fate.names
+    return ()
+
+
+def _fate(frame: FrameType | None) -> _Fate:
+    return _Fate() if frame is None else _fates(frame.f_code).get(frame.f_lasti, _Fate())
 
 
 @lru_cache(maxsize=256)
-def _targets(code: CodeType) -> dict[int, tuple[str, ...]]:
-    instructions = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
-    found: dict[int, tuple[str, ...]] = {}
-    for position, instruction in enumerate(instructions[:-1]):
-        names = _stored(instructions, position + 1)
-        if names:
-            found[instruction.offset] = names
+def _fates(code: CodeType) -> dict[int, _Fate]:
+    """The fates of all instructions, by every offset that a frame may report while it executes them."""
+    instructions = list(dis.get_instructions(code))
+    ends = [i.offset for i in instructions[1:]] + [len(code.co_code)]
+    steps = [
+        (i, end)
+        for i, end in zip(instructions, ends, strict=True)
+        if i.opname not in ("CACHE", "EXTENDED_ARG", "NOP", "PRECALL")
+    ]
+    following = [i for i, _ in steps]
+    found: dict[int, _Fate] = {}
+    for position, (instruction, end) in enumerate(steps[:-1]):
+        fate = _Fate(_stored(following, position + 1), following[position + 1].opname == "RETURN_VALUE")
+        if fate != _Fate():
+            # A frame in a call stands at the caches behind the instruction, in some versions of Python.
+            found.update(dict.fromkeys(range(instruction.offset, end, 2), fate))
     return found
 
 
 def _stored(instructions: list[dis.Instruction], position: int) -> tuple[str, ...]:
     following = instructions[position]
+    if following.opname == "COPY" and following.arg == 1 and position + 1 < len(instructions):
+        # `a = b = …` and `(a := …)`: the first name.
+        return _names(instructions[position + 1])[:1]
     if following.opname == "UNPACK_SEQUENCE":
         count, names = int(following.arg or 0), list[str]()
         while len(names) < count and position + 1 < len(instructions):
@@ -84,7 +140,7 @@ def _stored(instructions: list[dis.Instruction], position: int) -> tuple[str, ..
             if not stored:
                 return ()
             names.extend(stored)
-        return tuple(names[:count])
+        return tuple(names[:count]) if len(names) >= count else ()
     return _names(following)[:1]
 
 

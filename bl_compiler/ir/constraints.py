@@ -27,14 +27,22 @@ class Constraint:
 
 
 _TABLE = (
-    Constraint("real", "any number"),
-    Constraint("positive", "greater than 0", within=("real", "nonnegative")),
-    Constraint("nonnegative", "at least 0", within=("real",)),
-    Constraint("unit_interval", "between 0 and 1", within=("real", "nonnegative")),
-    Constraint("interval", "between the bounds", within=("real",)),
-    Constraint("simplex", "nonnegative and summing to 1 over the last axis", 1, within=("real_vector",)),
-    Constraint("real_vector", "a vector of any numbers", 1),
-    Constraint("positive_vector", "a vector of positive numbers", 1, within=("real_vector",)),
+    # Sets of numbers and of vectors compare element by element: `Normal(0, 1)[3]` is over the vectors of `real`.
+    Constraint("real", "any number", within=("real_vector",)),
+    Constraint("positive", "greater than 0", within=("real", "nonnegative", "real_vector", "positive_vector")),
+    Constraint("nonnegative", "at least 0", within=("real", "real_vector")),
+    Constraint("unit_interval", "between 0 and 1", within=("real", "nonnegative", "real_vector")),
+    Constraint("interval", "between the bounds", within=("real", "real_vector")),
+    Constraint(
+        "simplex",
+        "nonnegative and summing to 1 over the last axis",
+        1,
+        within=("real", "nonnegative", "unit_interval", "real_vector"),
+    ),
+    Constraint("real_vector", "a vector of any numbers", 1, within=("real",)),
+    Constraint(
+        "positive_vector", "a vector of positive numbers", 1, within=("real", "positive", "nonnegative", "real_vector")
+    ),
     Constraint("lower_cholesky", "lower triangular with a positive diagonal", 2),
     Constraint("positive_definite", "symmetric with positive eigenvalues", 2),
     Constraint("boolean", "0 or 1", discrete=True, within=("nonnegative_integer", "integer")),

@@ -148,7 +148,11 @@ def _permutation(seed: int, epoch: int, count: int) -> Indices:
 
 @dataclass(frozen=True)
 class Batches:
-    """Shuffled minibatches of a fixed size: each epoch sees every example at most once and drops what is left over."""
+    """Shuffled minibatches of a fixed size: each epoch sees every example at most once and drops what is left over.
+
+    Arrays in memory need no loader: drawing the indices of 128 examples from `grain.MapDataset` takes 2.7 ms, more than the
+    training step of a small network; a permutation by NumPy takes 0.01 ms.
+    """
 
     data: DataSet
     size: int

@@ -14,7 +14,7 @@ import pytest
 
 from tests.house.code import ROOT
 
-HEAVY = ("grain", "jax", "jaxlib", "networkx", "numpy", "optax", "orbax", "scipy")
+HEAVY = ("jax", "jaxlib", "networkx", "numpy", "optax", "orbax", "scipy")
 POISON = f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r})); "
 MAIN = "sys.argv[0] = 'blc'; from bl_compiler.cli.main import main; sys.exit(main())"
 MODEL = """\

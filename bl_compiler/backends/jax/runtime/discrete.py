@@ -16,10 +16,12 @@ from bl_compiler.backends.jax.runtime.special import Real, weighted
 def bernoulli_log_prob(x: Array, logits: Real) -> Array:
     """Log mass of 0 or 1; between them, the cross entropy.
 
-    x min(l, 0) - (1 - x) max(l, 0) - log(1 + e^-|l|) is exact in both tails and also at infinite logits.
+    x min(l, 0) - (1 - x) max(l, 0) - log(1 + e^-|l|) is exact in both tails and also at infinite logits. All three parts
+    take the side of the positive logits at 0, so that their derivatives, which are one-sided there, add up.
     """
-    tail = jnp.log1p(jnp.exp(-jnp.abs(logits)))
-    return weighted(x, jnp.minimum(logits, 0)) - weighted(1 - x, jnp.maximum(logits, 0)) - tail
+    negative = jnp.where(logits < 0, logits, 0)
+    positive = jnp.where(logits < 0, 0, logits)
+    return weighted(x, negative) - weighted(1 - x, positive) - jnp.log1p(jnp.exp(negative - positive))
 
 
 def bernoulli_sample(key: Array, logits: Real, shape: tuple[int, ...]) -> Array:

@@ -24,7 +24,7 @@ def float_limits(dtype: DTypeLike) -> Any:
     return jnp.finfo(dtype)  # type: ignore[no-untyped-call]
 
 
-def softplus(x: Array) -> Array:
+def softplus(x: Real) -> Array:
     """log(1 + e^x).
 
     As `logaddexp`, whose derivative e^(x - y) reuses the value y: spelled out with maximum and log1p, XLA reads a fifth
@@ -35,13 +35,12 @@ def softplus(x: Array) -> Array:
 
 def log_sigmoid(x: Real) -> Array:
     """log(1 / (1 + e^-x))."""
-    return jnp.minimum(x, 0) - jnp.log1p(jnp.exp(-jnp.abs(x)))
+    return -softplus(-x)
 
 
 def weighted(weight: Real, x: Real) -> Array:
     """Product, taking 0 * infinity as 0."""
-    zero = jnp.equal(weight, 0)
-    return jnp.where(zero, 0, weight * jnp.where(zero, 0, x))
+    return weight * jnp.where(jnp.equal(weight, 0) & ~jnp.isfinite(x), 0, x)
 
 
 def xlogy(x: Real, y: Real) -> Array:
