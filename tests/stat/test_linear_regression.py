@@ -55,7 +55,7 @@ def log_evidence() -> float:
 PRIORS = {
     # No closed form for this pair: the divergence is taken from the draw.
     "drawn": f"Normal(0, {TAU})[{FEATURES}]",
-    "closed form": f"MultivariateNormal(zeros[{FEATURES}], scale_tril={TAU} * root)",
+    "closed form": f"MultivariateNormal(zeros[{FEATURES}], covariance_matrix=covariance)",
 }
 
 
@@ -65,7 +65,7 @@ model linear {{
   plate batch[{EXAMPLES}] of {EXAMPLES}
   input x: f64[batch, {FEATURES}]
   input y: f64[batch]
-  let root = cast(iota[{FEATURES}] |> expand_dims(axis=-1) == iota[{FEATURES}], "f64")
+  {"" if prior == "drawn" else f"input covariance: f64[{FEATURES}, {FEATURES}]"}
   param loc: f64[{FEATURES}] = 0.0
   param scale_tril: f64[{FEATURES}, {FEATURES}] = "identity" in lower_cholesky
   sample w: f64[{FEATURES}] ~ {PRIORS[prior]} by MultivariateNormal(loc=loc, scale_tril=scale_tril)
@@ -81,6 +81,10 @@ def exact_params(tril: Array) -> dict[str, Array]:
 def exact_inputs() -> dict[str, Array]:
     x, y = data()
     return {"x": x, "y": y}
+
+
+def exact_covariance() -> dict[str, Array]:
+    return {"covariance": TAU**2 * np.eye(FEATURES)}
 
 
 def test_at_the_exact_posterior_every_draw_gives_the_evidence() -> None:
@@ -102,7 +106,7 @@ def test_with_a_divergence_in_closed_form_the_expected_loss_is_the_evidence() ->
     with jax.enable_x64(True):
         found = program(exact("closed form"))
         for seed in range(4):
-            loss, parts = found.loss(exact_params(tril), exact_inputs(), seed)
+            loss, parts = found.loss(exact_params(tril), exact_inputs() | exact_covariance(), seed)
             w = mean() + tril @ np.asarray(jax.random.normal(site_key(seed, "w"), (FEATURES,), jnp.float64))
             drawn_nll = -stats.norm(x @ w, SIGMA).logpdf(y).sum()
             assert float(parts["nll"]) == pytest.approx(drawn_nll / EXAMPLES, rel=1e-10)
