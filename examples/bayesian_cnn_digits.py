@@ -21,4 +21,5 @@ with bl.Model("bayesian_cnn_digits") as model:
             | bl.dense(10)
         )
     bl.observe(y, bl.Categorical(logits=logits))
-    bl.optimize(bl.adam(learning_rate=3e-3))
+    bl.objective(bl.elbo(kl_weight=0.03))
+    bl.optimize(bl.adam(learning_rate=bl.cosine_decay_schedule(1e-2, decay_steps=1500)))

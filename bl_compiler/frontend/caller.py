@@ -80,31 +80,35 @@ def source_named(name: str) -> SourceFile | None:
 
 
 class _Fate(NamedTuple):
-    """What becomes of an instruction's result: the names it is stored to right away, or whether it is returned."""
+    """What becomes of an instruction's results: the names they are stored to, or whether it is returned right away."""
 
     names: tuple[str, ...] = ()
     returned: bool = False
 
 
-def target_names(frame: FrameType | None) -> tuple[str, ...]:
-    """The names that the result of the running instruction is stored to right away: `h` in `h = x | dense(3)`.
+def target_name(frame: FrameType | None) -> str | None:
+    """The name that the result of the running instruction is stored to as it is: `h` in `h = x | dense(3)`.
 
-    Several for `a, b = …`; none if the result goes elsewhere, as into another expression. The result of a function
-    that returns it right away is stored where the call's is.
+    None if the result goes elsewhere, as into another expression. The result of a function that returns it right away
+    is stored where the call's is.
     """
     fate = _fate(frame)
-    if fate.names or frame is None:
-        return fate.names
-    while fate.returned and frame.f_back is not None and not _is_ours(frame.f_back):
+    while frame is not None and fate.returned and frame.f_back is not None and not _is_ours(frame.f_back):
         frame = frame.f_back
         fate = _fate(frame)
-        if len(fate.names) == 1:
-            return fate.names
-    return ()
+    return fate.names[0] if len(fate.names) == 1 else None
+
+
+def unpacked_names(frame: FrameType | None) -> tuple[str, ...]:
+    """The names that the running instruction takes a value apart to: `a` and `b` in `a, b = f(x)`."""
+    return _fate(frame).names
 
 
 def _fate(frame: FrameType | None) -> _Fate:
     return _Fate() if frame is None else _fates(frame.f_code).get(frame.f_lasti, _Fate())
+
+
+_SKIPPED = ("CACHE", "EXTENDED_ARG", "NOP")
 
 
 @lru_cache(maxsize=256)
@@ -112,36 +116,81 @@ def _fates(code: CodeType) -> dict[int, _Fate]:
     """The fates of all instructions, by every offset that a frame may report while it executes them."""
     instructions = list(dis.get_instructions(code))
     ends = [i.offset for i in instructions[1:]] + [len(code.co_code)]
-    steps = [
-        (i, end)
-        for i, end in zip(instructions, ends, strict=True)
-        if i.opname not in ("CACHE", "EXTENDED_ARG", "NOP", "PRECALL")
-    ]
+    steps = [(i, end) for i, end in zip(instructions, ends, strict=True) if i.opname not in _SKIPPED]
     following = [i for i, _ in steps]
     found: dict[int, _Fate] = {}
     for position, (instruction, end) in enumerate(steps[:-1]):
-        fate = _Fate(_stored(following, position + 1), following[position + 1].opname == "RETURN_VALUE")
+        if instruction.opname == "UNPACK_SEQUENCE":
+            fate = _Fate(_unpacked(following, position))
+        else:
+            fate = _Fate(_stored(following, position + 1), following[position + 1].opname == "RETURN_VALUE")
         if fate != _Fate():
             # A frame in a call stands at the caches behind the instruction, in some versions of Python.
             found.update(dict.fromkeys(range(instruction.offset, end, 2), fate))
     return found
 
 
+def _unpacked(instructions: list[dis.Instruction], position: int) -> tuple[str, ...]:
+    count, names = int(instructions[position].arg or 0), list[str]()
+    while len(names) < count and position + 1 < len(instructions):
+        position += 1
+        stored = _names(instructions[position])
+        if not stored:
+            return ()
+        names.extend(stored)
+    return tuple(names[:count]) if len(names) >= count else ()
+
+
 def _stored(instructions: list[dis.Instruction], position: int) -> tuple[str, ...]:
-    following = instructions[position]
-    if following.opname == "COPY" and following.arg == 1 and position + 1 < len(instructions):
-        # `a = b = …` and `(a := …)`: the first name.
-        return _names(instructions[position + 1])[:1]
-    if following.opname == "UNPACK_SEQUENCE":
-        count, names = int(following.arg or 0), list[str]()
-        while len(names) < count and position + 1 < len(instructions):
-            position += 1
-            stored = _names(instructions[position])
-            if not stored:
+    """The name a value on top of the stack is stored to by the instructions from `position` on, if it is."""
+    above = 0
+    while position < len(instructions):
+        instruction = instructions[position]
+        names, size = _names(instruction), int(instruction.arg or 0)
+        if names:
+            if above < len(names):
+                return (names[above],)
+            above += (instruction.opname == "STORE_FAST_LOAD_FAST") - len(names)
+        elif instruction.opname == "COPY" and size == 1 and above == 0:
+            # `a = b = …` and `(a := …)`: the first name.
+            return _names(instructions[position + 1])[:1]
+        elif instruction.opname == "SWAP" and above < size:
+            above = {0: size - 1, size - 1: 0}.get(above, above)
+        elif _rebuilds(instructions, position) and above < size:
+            above, position = size - 1 - above, position + 1
+        else:
+            popped, pushed = _effect(instruction)
+            if popped > above:
                 return ()
-            names.extend(stored)
-        return tuple(names[:count]) if len(names) >= count else ()
-    return _names(following)[:1]
+            above += pushed - popped
+        position += 1
+    return ()
+
+
+def _rebuilds(instructions: list[dis.Instruction], position: int) -> bool:
+    """Whether this is the middle of `a, b, c, d = w, x, y, z`: a tuple made and taken apart."""
+    if instructions[position].opname != "BUILD_TUPLE" or position + 1 == len(instructions):
+        return False
+    following = instructions[position + 1]
+    return following.opname == "UNPACK_SEQUENCE" and following.arg == instructions[position].arg
+
+
+_NEVER = 1 << 20
+
+
+def _effect(instruction: dis.Instruction) -> tuple[int, int]:
+    """How many values an instruction pops and pushes; one that may go elsewhere pops all."""
+    name = instruction.opname
+    if instruction.opcode in dis.hasjrel or instruction.opcode in dis.hasjabs or name.startswith(("RETURN", "YIELD")):
+        return _NEVER, 0
+    net = dis.stack_effect(instruction.opcode, instruction.arg)
+    if name in ("LOAD_ATTR", "LOAD_METHOD"):
+        return 1, net + 1
+    pushed = max(net, 0) if name in _PUSH_NOTHING or name.startswith("LOAD_") else max(net, 1)
+    return pushed - net, pushed
+
+
+_PUSH_NOTHING = ("PRECALL", "KW_NAMES", "POP_TOP", "PUSH_NULL", "STORE_ATTR", "STORE_SUBSCR", "COPY")
 
 
 def _names(instruction: dis.Instruction) -> tuple[str, ...]:
@@ -150,7 +199,6 @@ def _names(instruction: dis.Instruction) -> tuple[str, ...]:
         return (str(instruction.argval),)
     if instruction.opname == "STORE_FAST_STORE_FAST":
         return tuple(map(str, instruction.argval))
-    if instruction.opname in ("STORE_FAST_LOAD_FAST", "STORE_FAST_MAYBE_NULL"):
-        value = instruction.argval
-        return (str(value[0] if isinstance(value, tuple) else value),)
+    if instruction.opname == "STORE_FAST_LOAD_FAST":
+        return (str(instruction.argval[0]),)
     return ()

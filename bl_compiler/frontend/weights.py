@@ -152,7 +152,9 @@ def _check_posterior(state: State, path: str, p: Value, q: Value, at: Span) -> N
         )
         found.help("use a continuous, reparameterized posterior such as Normal or Gamma")
         state.fail_quietly()
-    if not contains(prior.support, posterior.support):
+    # The point 0 has no probability under a density, so half-lines with and without it are one support here.
+    reached = "positive" if posterior.support == "nonnegative" else posterior.support
+    if not contains(prior.support, reached):
         found = state.sink.warning(
             "BLC0351",
             f"the posterior of `{path}` reaches where its prior has no density",

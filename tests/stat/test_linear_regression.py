@@ -1,4 +1,4 @@
-"""Bayesian linear regression with known noise, whose posterior, evidence and best mean-field posterior are closed forms.
+"""Bayesian linear regression with known noise: posterior, evidence and best mean-field posterior are closed forms.
 
 With prior N(0, τ²I) and noise σ², the posterior is N(m, Λ⁻¹), Λ = XᵀX/σ² + I/τ², m = Λ⁻¹Xᵀy/σ². Its best mean-field
 approximation has the same mean and variances 1/Λᵢᵢ, and falls short of the evidence by ½(Σ log Λᵢᵢ - log det Λ)
@@ -88,7 +88,7 @@ def exact_covariance() -> dict[str, Array]:
 
 
 def test_at_the_exact_posterior_every_draw_gives_the_evidence() -> None:
-    """log p(y, w) - log q(w) is log p(y) whatever w is: the estimator has no variance there."""
+    """There log p(y, w) - log q(w) is log p(y) whatever w is: the estimator has no variance."""
     with jax.enable_x64(True):
         found = program(exact("drawn"), allow=("BLC0359",))
         params = exact_params(np.linalg.cholesky(np.linalg.inv(precision())))

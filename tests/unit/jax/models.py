@@ -65,6 +65,19 @@ def regression(
     return derive_entries(module)
 
 
+def local_model(objective: Objective) -> Module:
+    """A latent variable for each example, and a weight shared by all."""
+    b = ModelBuilder()
+    batch = b.plate("batch", 4, 100)
+    with b.at(span=line(1)):
+        x, y = b.input("x", batch, 3), b.input("y", batch)
+        w = b.weight("w", 3)
+        mean = b.einsum("bi,i->b", x, w)
+        z = b.sample("z", b.standard(batch), b.dist("Normal", mean, 0.5))
+        b.observe("y", y, b.dist("Laplace", b.binary("add", b.unary("sin", z), mean), 0.7))
+    return b.entries(objective)
+
+
 @cache
 def program() -> Program:
     """The regression, compiled once."""

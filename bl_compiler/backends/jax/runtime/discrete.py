@@ -16,7 +16,7 @@ from bl_compiler.backends.jax.runtime.special import Real, weighted
 def bernoulli_log_prob(x: Array, logits: Real) -> Array:
     """Log mass of 0 or 1; between them, the cross entropy.
 
-    x min(l, 0) - (1 - x) max(l, 0) - log(1 + e^-|l|) is exact in both tails and also at infinite logits. All three parts
+    x min(l, 0) - (1 - x) max(l, 0) - log(1 + e^-|l|) is exact in both tails and at infinite logits. All three parts
     take the side of the positive logits at 0, so that their derivatives, which are one-sided there, add up.
     """
     negative = jnp.where(logits < 0, logits, 0)

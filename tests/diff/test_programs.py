@@ -1,0 +1,268 @@
+"""Whole programs from their text: emitted JAX against the reference interpreter, in 64 bits and on the same draws.
+
+The interpreter runs the module as lowered, JAX what each optimization level makes of it. `FAMILIES_TEXT` sends a draw
+of every posterior into the parameters of every likelihood, so each pair of them lies on a path of the gradient.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from bl_compiler.backends.jax.program import Program
+from bl_compiler.backends.reference.program import ReferenceProgram
+from bl_compiler.driver.running import made_up
+from bl_compiler.ir.families import FAMILIES
+from bl_compiler.ir.graph import Module
+from bl_compiler.ir.ops import CORE_OPS
+from bl_compiler.ir.parser import parse_module
+from bl_compiler.ir.printer import print_module
+from bl_compiler.ir.verify import verify
+from tests.support.compiling import compiled
+from tests.support.quick import quick_compiles
+from tests.support.streams import JaxStreams, MovingStreams
+
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
+
+POSTERIORS = {
+    "Normal": ("Normal(0, 1)", "Normal(a, s)"),
+    "Laplace": ("Normal(0.1, 1.2)", "Laplace(a, s)"),
+    "StudentT": ("StudentT(5.0, 0, 1)", "StudentT(c + 2, a, s)"),
+    "Cauchy": ("Cauchy(0, 2)", "Cauchy(a, s)"),
+    "Logistic": ("Normal(0, 1.5)", "Logistic(a, s)"),
+    "Gumbel": ("Normal(normal, 1.5)", "Gumbel(a, s)"),
+    "HalfNormal": ("Exponential(0.5)", "HalfNormal(s)"),
+    "HalfCauchy": ("HalfCauchy(2)", "HalfCauchy(s)"),
+    "LogNormal": ("Gamma(2, 1.5)", "LogNormal(a, s)"),
+    "Exponential": ("Gamma(1.5, 2)", "Exponential(c)"),
+    "Gamma": ("Gamma(2, 1)", "Gamma(c, s)"),
+    "InverseGamma": ("InverseGamma(3, 1)", "InverseGamma(c, s)"),
+    "Beta": ("Beta(2, 1.5)", "Beta(c, s + 0.5)"),
+    "Uniform": ("Normal(laplace, 2)", "Uniform(a - s, a + s)"),
+    "Dirichlet": ("Dirichlet(0.5 + softplus(a))", "Dirichlet(c)"),
+    "MultivariateNormal": ("MultivariateNormal(zeros[2], scale_tril=root)", "MultivariateNormal(a, scale_tril=root)"),
+}
+"""Priors and posteriors; `a` and `s` are locations and scales, `c` is a shape; some priors depend on other draws."""
+
+LIKELIHOODS = {
+    "Normal": "Normal(m, r)",
+    "Laplace": "Laplace(m, r)",
+    "StudentT": "StudentT(r + 2, m, r)",
+    "Cauchy": "Cauchy(m, r)",
+    "Logistic": "Logistic(m, r)",
+    "Gumbel": "Gumbel(m, r)",
+    "HalfNormal": "HalfNormal(r)",
+    "HalfCauchy": "HalfCauchy(r)",
+    "LogNormal": "LogNormal(m, r)",
+    "Exponential": "Exponential(r)",
+    "Gamma": "Gamma(r + 1, r)",
+    "InverseGamma": "InverseGamma(r, r + 1)",
+    "Beta": "Beta(r, r + 1)",
+    "Uniform": "Uniform(m - 9, m + 9)",
+    "Dirichlet": "Dirichlet(v |> softplus)",
+    "MultivariateNormal": "MultivariateNormal(v[:, :2], scale_tril=root)",
+    "Bernoulli": "Bernoulli(logits=m)",
+    "Categorical": "Categorical(logits=v)",
+    "OneHotCategorical": "OneHotCategorical(logits=v)",
+    "Binomial": "Binomial(logits=m, total_count=3)",
+    "Multinomial": "Multinomial(logits=v, total_count=4)",
+    "Poisson": "Poisson(r)",
+    "NegativeBinomial": "NegativeBinomial(r, logits=m)",
+}
+WIDTHS = {"Dirichlet": 3, "MultivariateNormal": 2, "OneHotCategorical": 3, "Multinomial": 3}
+INTEGERS = ("Bernoulli", "Categorical", "OneHotCategorical", "Binomial", "Multinomial", "Poisson", "NegativeBinomial")
+
+
+def families_text() -> str:
+    lines = [
+        "model families {",
+        "plate batch[3] of 12",
+        "input x: f32[batch]",
+        "param a: f32[2] = 0.2",
+        "param s: f32[2] = 0.7 in positive",
+        "param c: f32[2] = 1.8 in positive",
+        'param root: f32[2, 2] = "identity" in lower_cholesky',
+    ]
+    for name, (prior, posterior) in POSTERIORS.items():
+        lines.append(f"sample {name.lower()}: f32[2] ~ {prior} by {posterior}")
+    draws = " + ".join(f"tanh({name.lower()})" for name in POSTERIORS)
+    lines += [
+        f"let drawn = {draws}",
+        "let m = 0.3 * x * drawn[0] + 0.2 * drawn[1]",
+        "let r = 0.3 + softplus(m)",
+        "let v = [m, 0.5 * m - 1, tanh(m)] |> stack(axis=-1)",
+    ]
+    for name, likelihood in LIKELIHOODS.items():
+        dims = f"batch, {WIDTHS[name]}" if name in WIDTHS else "batch"
+        lines.append(f"input y_{name.lower()}: {'i32' if name in INTEGERS else 'f32'}[{dims}]")
+        lines.append(f"observe y_{name.lower()} ~ {likelihood}")
+    lines += [
+        "input y_mixture: f32[batch]",
+        "observe y_mixture ~ Mixture(Categorical(logits=v), Normal(v, 0.5))",
+        "}",
+    ]
+    return "\n".join(lines)
+
+
+NETWORK = """
+model network {
+  plate batch[4] of 20
+  plate other[3] of 9
+  input image: f32[batch, 4, 4, 1]
+  input word: i32[batch]
+  input y: f32[batch, 2]
+  input seen: bool[batch, 2]
+  input u: f32[other]
+
+  believe kernel ~ Laplace(0, 1) by mean_field(init_scale=0.2)
+  believe bias ~ Normal(0, 1) by mean_field(family=Gumbel, init_scale=0.2)
+  let features = image |> conv2d(2, kernel_size=3, padding="same") |> batch_norm |> tanh |> max_pool2d(2) |> flatten
+  let enc = dense(4)
+  let h = (features |> dense(4)) + (word |> embedding(7, 4)) |> layer_norm |> enc |> gelu |> enc |> dropout(0.25)
+  sample z: f32[batch, 2] ~ StudentT(4.0, 0, 1) by Normal(h |> dense(2), h |> dense(2) |> softplus)
+  sample jitter: f32[batch, 2] ~ Normal(0, 0.1)
+  sample shift: f32[] ~ Normal(0, 1) by mean_field(init_scale=0.3)
+  observe y ~ Normal((z |> dense(2, kernel = point)) + jitter, 0.5) where seen
+  observe u ~ Laplace(shift, 1)
+  objective OBJECTIVE
+}
+"""
+TEXTS = {
+    "families": families_text(),
+    "elbo": NETWORK.replace("OBJECTIVE", "elbo(samples=2, kl_weight=anneal(0.1, 1.0, steps=10))"),
+    "iwae": NETWORK.replace("OBJECTIVE", "iwae(samples=3, kl_weight=0.5)"),
+    "map": NETWORK.replace("OBJECTIVE", "map").replace("  sample z: f32[batch, 2] ~ StudentT(4.0, 0, 1) by Normal(h |> dense(2), h |> dense(2) |> softplus)\n", "  let z = h |> dense(2)\n"),  # noqa: E501
+}
+STEP, SEED = 4.0, 5
+
+
+@pytest.fixture(autouse=True)
+def _wide_and_quick() -> Iterator[None]:
+    with jax.enable_x64(True), quick_compiles():
+        yield
+
+
+def widened(module: Module) -> Module:
+    """A module with 64-bit floats where it has 32-bit ones: both sides then round alike."""
+    wide = parse_module(re.sub(r"\bf32\b", "f64", print_module(module, spans=False)), CORE_OPS)
+    verify(wide)
+    return wide
+
+
+@cache
+def module_of(name: str, level: int) -> Module:
+    optimized = compiled(TEXTS[name], level=level, allow=("BLC0359",)).optimized
+    assert optimized is not None
+    return widened(optimized.module)
+
+
+@cache
+def feeds(name: str) -> tuple[Arrays, Arrays]:
+    """Parameters, of which none is special, and inputs."""
+    module = module_of(name, 0)
+    rng = np.random.default_rng(8)
+    params = ReferenceProgram(module).init(1)
+    noisy = {k: v + 0.1 * rng.normal(size=v.shape) if k.count("var") == 0 else v for k, v in params.items()}
+    program = Program(module)
+    return noisy, {k: np.asarray(v) for k, v in made_up(program.inputs, None, 2).items()} | supported(program)
+
+
+def supported(program: Program) -> Arrays:
+    """Data that the families' likelihoods can produce."""
+    rng = np.random.default_rng(9)
+    found: Arrays = {}
+    for key, type_ in program.inputs.items():
+        family = next((f for f in LIKELIHOODS if key == f"y_{f.lower()}"), None)
+        shape = tuple(int(s) for s in type_.shape)
+        if family is None:
+            continue
+        if family in ("OneHotCategorical", "Multinomial"):
+            found[key] = rng.multinomial(4 if family == "Multinomial" else 1, np.full(3, 1 / 3), shape[:-1])
+        elif family in ("Dirichlet",):
+            found[key] = rng.dirichlet(np.ones(3), shape[:-1])
+        elif family in INTEGERS:
+            found[key] = rng.integers(0, 2, shape)
+        elif FAMILIES[family].support in ("positive", "nonnegative", "unit_interval"):
+            found[key] = rng.uniform(0.1, 0.9, shape)
+    return found
+
+
+def expected(name: str, params: Arrays, noise: JaxStreams | MovingStreams) -> Arrays:
+    return ReferenceProgram(module_of(name, 0)).run("train", params, feeds(name)[1], noise=noise, step=STEP)
+
+
+@cache
+def found(name: str, level: int) -> tuple[float, Arrays, Arrays]:
+    """Loss, parts and gradient of the emitted program."""
+    program = Program(module_of(name, level))
+    params, inputs = feeds(name)
+    trained = {path: p.trained for path, p in program.params.items()}
+
+    def loss(free: Any, fixed: Any) -> Any:
+        return program.functions["loss"]({**free, **fixed}, inputs, SEED, {}, STEP)
+
+    free = {k: jnp.asarray(v) for k, v in params.items() if trained[k]}
+    fixed = {k: jnp.asarray(v) for k, v in params.items() if not trained[k]}
+    (value, parts), slopes = jax.jit(jax.value_and_grad(loss, has_aux=True))(free, fixed)
+    as_numpy = ({k: np.asarray(v) for k, v in tree.items()} for tree in (parts, slopes))
+    return float(value), *as_numpy
+
+
+def test_every_family_takes_part() -> None:
+    reparameterized = {name for name, family in FAMILIES.items() if family.reparameterized}
+    assert set(POSTERIORS) == reparameterized
+    assert set(LIKELIHOODS) == set(FAMILIES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("name", TEXTS)
+def test_values_agree_at_every_level(name: str, level: int) -> None:
+    loss, parts, _ = found(name, level)
+    reference = expected(name, feeds(name)[0], JaxStreams(SEED))
+    assert np.isfinite(loss)
+    assert loss == pytest.approx(float(reference["loss"]), rel=1e-9)
+    for part in ("nll", "kl"):
+        assert float(parts[part]) == pytest.approx(float(reference[part]), rel=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TEXTS)
+def test_gradients_are_the_differences_of_the_reference(name: str) -> None:
+    """Central differences: an error of h² in the formula, and of 1e-13 / h by rounding."""
+    params, _ = feeds(name)
+    _, _, slopes = found(name, 1)
+    noise = MovingStreams(JaxStreams(SEED))
+    expected(name, params, noise)
+    rng, h = np.random.default_rng(0), 1e-5
+    size = max(float(np.abs(slope).max()) for slope in slopes.values())
+    for path, slope in slopes.items():
+        # One random direction tells a wrong array of any size; small ones are checked element by element.
+        directions = np.eye(slope.size).reshape(-1, *slope.shape) if slope.size <= 4 else rng.normal(size=(1, *slope.shape))
+        for direction in directions:
+            ends = [expected(name, params | {path: params[path] + sign * h * direction}, noise) for sign in (1, -1)]
+            difference = (float(ends[0]["loss"]) - float(ends[1]["loss"])) / (2 * h)
+            assert float(np.sum(slope * direction)) == pytest.approx(difference, rel=1e-5, abs=1e-6 * size), path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_new_statistics_agree(level: int) -> None:
+    module = module_of("elbo", level)
+    params, inputs = feeds("elbo")
+    reference = expected("elbo", params, JaxStreams(SEED))
+    states = [name for name in reference if name.startswith("state:")]
+    assert len(states) == 2
+    train = Program(module).emitted.namespace["_train"]
+    _, (_, new) = jax.jit(train)(params, inputs, jax.random.key(SEED), {}, STEP)
+    for state in states:
+        np.testing.assert_allclose(new[state.removeprefix("state:")], reference[state], rtol=1e-9)
