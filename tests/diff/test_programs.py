@@ -6,8 +6,7 @@ of every posterior into the parameters of every likelihood, so each pair of them
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -22,10 +21,6 @@ from bl_compiler.backends.reference.program import ReferenceProgram
 from bl_compiler.driver.running import made_up
 from bl_compiler.ir.families import FAMILIES
 from bl_compiler.ir.graph import Module
-from bl_compiler.ir.ops import CORE_OPS
-from bl_compiler.ir.parser import parse_module
-from bl_compiler.ir.printer import print_module
-from bl_compiler.ir.verify import verify
 from tests.support.compiling import compiled
 from tests.support.quick import quick_compiles
 from tests.support.streams import JaxStreams, MovingStreams
@@ -131,16 +126,29 @@ model network {
   sample z: f32[batch, 2] ~ StudentT(4.0, 0, 1) by Normal(h |> dense(2), h |> dense(2) |> softplus)
   sample jitter: f32[batch, 2] ~ Normal(0, 0.1)
   sample shift: f32[] ~ Normal(0, 1) by mean_field(init_scale=0.3)
-  observe y ~ Normal((z |> dense(2, kernel = point)) + jitter, 0.5) where seen
+  observe y ~ Normal((z |> dense(2, kernel = point)) + jitter + shift, 0.5) where seen
   observe u ~ Laplace(shift, 1)
   objective OBJECTIVE
 }
 """
+SAMPLED = "sample z: f32[batch, 2] ~ StudentT(4.0, 0, 1) by Normal(h |> dense(2), h |> dense(2) |> softplus)"
+SECOND_PLATE = ("plate other[3] of 9", "input u: f32[other]", "observe u ~ Laplace(shift, 1)")
+
+
+def network(objective: str, *without: str) -> str:
+    """The network with an objective, less some of its lines."""
+    text = NETWORK.replace("OBJECTIVE", objective)
+    for line in without:
+        assert line in text
+        text = text.replace(line, "")
+    return text
+
+
 TEXTS = {
     "families": families_text(),
-    "elbo": NETWORK.replace("OBJECTIVE", "elbo(samples=2, kl_weight=anneal(0.1, 1.0, steps=10))"),
-    "iwae": NETWORK.replace("OBJECTIVE", "iwae(samples=3, kl_weight=0.5)"),
-    "map": NETWORK.replace("OBJECTIVE", "map").replace("  sample z: f32[batch, 2] ~ StudentT(4.0, 0, 1) by Normal(h |> dense(2), h |> dense(2) |> softplus)\n", "  let z = h |> dense(2)\n"),  # noqa: E501
+    "elbo": network("elbo(samples=2, kl_weight=anneal(0.1, 1.0, steps=10))"),
+    "iwae": network("iwae(samples=3)", *SECOND_PLATE),
+    "map": network("map").replace(SAMPLED, "let z = h |> dense(2)"),
 }
 STEP, SEED = 4.0, 5
 
@@ -151,18 +159,20 @@ def _wide_and_quick() -> Iterator[None]:
         yield
 
 
-def widened(module: Module) -> Module:
-    """A module with 64-bit floats where it has 32-bit ones: both sides then round alike."""
-    wide = parse_module(re.sub(r"\bf32\b", "f64", print_module(module, spans=False)), CORE_OPS)
-    verify(wide)
-    return wide
-
-
 @cache
 def module_of(name: str, level: int) -> Module:
     optimized = compiled(TEXTS[name], level=level, allow=("BLC0359",)).optimized
     assert optimized is not None
-    return widened(optimized.module)
+    return optimized.module
+
+
+@cache
+def functions_of(name: str, level: int) -> Mapping[str, Any]:
+    """The emitted functions with 64-bit floats for 32-bit ones: the interpreter, too, knows one width only."""
+    text = Program(module_of(name, level)).text.replace("float32", "float64")
+    namespace: dict[str, Any] = {"__name__": name}
+    exec(compile(text, f"{name}.py", "exec"), namespace)
+    return namespace
 
 
 @cache
@@ -202,19 +212,24 @@ def expected(name: str, params: Arrays, noise: JaxStreams | MovingStreams) -> Ar
 
 @cache
 def found(name: str, level: int) -> tuple[float, Arrays, Arrays]:
-    """Loss, parts and gradient of the emitted program."""
-    program = Program(module_of(name, level))
+    """Loss, its parts and the new statistics, and the gradient: of level 1 only, for it takes long to compile."""
     params, inputs = feeds(name)
-    trained = {path: p.trained for path, p in program.params.items()}
+    trained = {path: p.trained for path, p in Program(module_of(name, level)).params.items()}
+    train = functions_of(name, level)["_train"]
 
     def loss(free: Any, fixed: Any) -> Any:
-        return program.functions["loss"]({**free, **fixed}, inputs, SEED, {}, STEP)
+        return train({**free, **fixed}, inputs, jax.random.key(SEED), {}, STEP)
 
     free = {k: jnp.asarray(v) for k, v in params.items() if trained[k]}
     fixed = {k: jnp.asarray(v) for k, v in params.items() if not trained[k]}
-    (value, parts), slopes = jax.jit(jax.value_and_grad(loss, has_aux=True))(free, fixed)
-    as_numpy = ({k: np.asarray(v) for k, v in tree.items()} for tree in (parts, slopes))
-    return float(value), *as_numpy
+    if level == 1:
+        (value, (parts, states)), slopes = jax.jit(jax.value_and_grad(loss, has_aux=True))(free, fixed)
+    else:
+        value, (parts, states) = jax.jit(loss)(free, fixed)
+        slopes = {}
+    told = {**parts, **{f"state:{path}": new for path, new in states.items()}}
+    told, slopes = ({k: np.asarray(v) for k, v in tree.items()} for tree in (told, slopes))
+    return float(value), told, slopes
 
 
 def test_every_family_takes_part() -> None:
@@ -227,12 +242,16 @@ def test_every_family_takes_part() -> None:
 @pytest.mark.parametrize("level", [0, 1, 2])
 @pytest.mark.parametrize("name", TEXTS)
 def test_values_agree_at_every_level(name: str, level: int) -> None:
-    loss, parts, _ = found(name, level)
+    if level == 2 and module_of(name, 2) == module_of(name, 1):
+        level = 1  # no pass is of level 2 only, or none found anything to do
+    loss, told, _ = found(name, level)
     reference = expected(name, feeds(name)[0], JaxStreams(SEED))
     assert np.isfinite(loss)
-    assert loss == pytest.approx(float(reference["loss"]), rel=1e-9)
-    for part in ("nll", "kl"):
-        assert float(parts[part]) == pytest.approx(float(reference[part]), rel=1e-9)
+    assert loss == pytest.approx(float(reference.pop("loss")), rel=1e-9)
+    assert set(told) == set(reference)
+    assert sum(output.startswith("state:") for output in told) == (0 if name == "families" else 2)
+    for output, value in reference.items():
+        np.testing.assert_allclose(told[output], value, rtol=1e-9, err_msg=output)
 
 
 @pytest.mark.slow
@@ -247,22 +266,10 @@ def test_gradients_are_the_differences_of_the_reference(name: str) -> None:
     size = max(float(np.abs(slope).max()) for slope in slopes.values())
     for path, slope in slopes.items():
         # One random direction tells a wrong array of any size; small ones are checked element by element.
-        directions = np.eye(slope.size).reshape(-1, *slope.shape) if slope.size <= 4 else rng.normal(size=(1, *slope.shape))
+        directions = (
+            np.eye(slope.size).reshape(-1, *slope.shape) if slope.size <= 4 else rng.normal(size=(1, *slope.shape))
+        )
         for direction in directions:
             ends = [expected(name, params | {path: params[path] + sign * h * direction}, noise) for sign in (1, -1)]
             difference = (float(ends[0]["loss"]) - float(ends[1]["loss"])) / (2 * h)
             assert float(np.sum(slope * direction)) == pytest.approx(difference, rel=1e-5, abs=1e-6 * size), path
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("level", [0, 1, 2])
-def test_new_statistics_agree(level: int) -> None:
-    module = module_of("elbo", level)
-    params, inputs = feeds("elbo")
-    reference = expected("elbo", params, JaxStreams(SEED))
-    states = [name for name in reference if name.startswith("state:")]
-    assert len(states) == 2
-    train = Program(module).emitted.namespace["_train"]
-    _, (_, new) = jax.jit(train)(params, inputs, jax.random.key(SEED), {}, STEP)
-    for state in states:
-        np.testing.assert_allclose(new[state.removeprefix("state:")], reference[state], rtol=1e-9)

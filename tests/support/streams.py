@@ -9,19 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from zlib import crc32
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from bl_compiler.backends.jax.runtime import bounded, counts, discrete, half_line, location_scale, multivariate
-from bl_compiler.backends.reference.continuous import Continuous, LocationScale
+from bl_compiler.backends.reference.continuous import Beta, Continuous, LocationScale, StudentT
 from bl_compiler.backends.reference.distributions import Distribution, Independent, Parametric
 from bl_compiler.backends.reference.vectors import Dirichlet, MultivariateNormal
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 _MODULES = (bounded, counts, discrete, half_line, location_scale, multivariate)
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -55,10 +57,10 @@ class JaxStreams:
 
 @dataclass(frozen=True)
 class MovingStreams:
-    """The same draws where a site is first seen; afterwards they move along with their quantile.
+    """The same draws where a site is first seen; afterwards they move along with the parameters.
 
-    A draw's derivative in the parameters is that of its quantile function at a fixed probability, for location-scale
-    families the usual reparameterization (Figurnov, Mohamed and Mnih 2018, "Implicit reparameterization gradients").
+    What a draw is made of stays at its quantile: the draw itself, or the gammas behind a Beta, a Dirichlet and a
+    Student's t (Figurnov, Mohamed and Mnih 2018, "Implicit reparameterization gradients").
     """
 
     start: JaxStreams
@@ -67,18 +69,15 @@ class MovingStreams:
     def draw(self, site: str, index: tuple[int, ...], distribution: Distribution, shape: tuple[int, ...]) -> Array:
         """See `NoiseSource.draw`."""
         law = _base(distribution)
-        if (site, index) not in self.seen:
-            drawn = self.start.draw(site, index, distribution, shape)
-            kept = drawn
-            if isinstance(law, Dirichlet):
-                # The gammas behind the proportions, whose total the proportions do not tell.
-                concentration = jnp.asarray(law.concentration)
-                key = self.start.key(site, index)
-                kept = np.asarray(jax.random.loggamma(key, concentration, shape, jnp.float64))
-            self.seen[site, index] = law, kept
-            return drawn
-        before, drawn = self.seen[site, index]
-        return _moved(before, drawn, law)
+        if (site, index) in self.seen:
+            return _moved(*self.seen[site, index], law)
+        drawn = self.start.draw(site, index, distribution, shape)
+        gammas = _gammas(law, self.start.key(site, index), shape)
+        self.seen[site, index] = law, drawn if gammas is None else gammas
+        if gammas is not None:
+            # The streams are JAX's: from its gammas, its draw.
+            np.testing.assert_allclose(_moved(law, gammas, law), drawn, rtol=1e-9)
+        return drawn
 
 
 def _base(distribution: Distribution) -> Parametric:
@@ -88,22 +87,56 @@ def _base(distribution: Distribution) -> Parametric:
     return distribution
 
 
-def _moved(before: Parametric, drawn: Array, law: Parametric) -> Array:
-    if isinstance(law, LocationScale) and isinstance(before, LocationScale):
-        return np.asarray(law.loc + law.scale * (drawn - before.loc) / before.scale)
-    if isinstance(law, MultivariateNormal) and isinstance(before, MultivariateNormal):
-        noise = np.linalg.solve(before.scale_tril, (drawn - before.loc)[..., None])
-        return np.asarray(law.loc + (law.scale_tril @ noise)[..., 0])
-    if isinstance(law, Dirichlet) and isinstance(before, Dirichlet):
-        from scipy import special, stats
+def _shapes(law: Dirichlet | Beta | StudentT) -> Array:
+    """The shape parameters of the gammas that a draw is made of, those of one draw along the last axis."""
+    match law:
+        case Dirichlet():
+            return law.concentration
+        case Beta():
+            return np.stack([law.concentration1, law.concentration0], axis=-1)
+        case StudentT():
+            return np.asarray(law.df / 2)
 
-        gammas = stats.gamma.ppf(stats.gamma.cdf(np.exp(drawn), before.concentration), law.concentration)
-        return np.asarray(special.softmax(np.log(gammas), axis=-1))
-    if isinstance(law, Continuous) and isinstance(before, Continuous):
-        family, old, new = type(law).scipy, before.arguments(), law.arguments()
-        low = family.cdf(drawn, **old)  # type: ignore[attr-defined]
-        high = family.sf(drawn, **old)  # type: ignore[attr-defined]
-        # From the nearer end, where probabilities keep their digits.
-        moved = np.where(low < high, family.ppf(low, **new), family.isf(high, **new))  # type: ignore[attr-defined]
-        return np.asarray(moved)
-    return drawn
+
+def _gammas(law: Parametric, key: jax.Array, shape: tuple[int, ...]) -> Array | None:
+    """What a draw of these families is made of; for Student's t, a Gaussian and a gamma along a new last axis."""
+    match law:
+        case Dirichlet():
+            return np.exp(np.asarray(jax.random.loggamma(key, _shapes(law), shape, jnp.float64)))
+        case Beta():
+            keys, shapes = jax.random.split(key), _shapes(law)
+            logs = [jax.random.loggamma(keys[i], shapes[..., i], shape, jnp.float64) for i in range(2)]
+            return np.exp(np.stack([np.asarray(x) for x in logs], axis=-1))
+        case StudentT():
+            first, second = jax.random.split(key)
+            normal = jax.random.normal(first, shape, jnp.float64)
+            gamma = jax.random.gamma(second, _shapes(law), shape, jnp.float64)
+            return np.stack([np.asarray(normal), np.asarray(gamma)], axis=-1)
+    return None
+
+
+def _same_quantile(gammas: Array, before: Array, after: Array) -> Array:
+    return np.asarray(stats.gamma.ppf(stats.gamma.cdf(gammas, before), after))
+
+
+def _moved(before: Parametric, kept: Array, law: Parametric) -> Array:
+    match before, law:
+        case (Dirichlet(), Dirichlet()) | (Beta(), Beta()):
+            gammas = _same_quantile(kept, _shapes(before), _shapes(law))
+            parts = gammas / gammas.sum(axis=-1, keepdims=True)
+            return np.asarray(parts if isinstance(law, Dirichlet) else parts[..., 0])
+        case StudentT(), StudentT():
+            gammas = _same_quantile(kept[..., 1], _shapes(before), _shapes(law))
+            return np.asarray(law.loc + law.scale * kept[..., 0] * np.sqrt(_shapes(law) / gammas))
+        case LocationScale(), LocationScale():
+            return np.asarray(law.loc + law.scale * (kept - before.loc) / before.scale)
+        case MultivariateNormal(), MultivariateNormal():
+            noise = np.linalg.solve(before.scale_tril, (kept - before.loc)[..., None])
+            return np.asarray(law.loc + (law.scale_tril @ noise)[..., 0])
+        case Continuous(), Continuous():
+            family, old, new = type(law).scipy, before.arguments(), law.arguments()
+            low, high = family.cdf(kept, **old), family.sf(kept, **old)  # type: ignore[attr-defined]
+            # From the nearer end, where probabilities keep their digits.
+            ends = family.ppf(low, **new), family.isf(high, **new)  # type: ignore[attr-defined]
+            return np.asarray(np.where(low < high, *ends))
+    return kept
