@@ -49,7 +49,7 @@ def measure(name: str, *, pairs: int, steps: int) -> dict[str, Any]:
     program = bl.compile(str(MODELS / file), defines={"bayesian": bayesian})
     hand = (handwritten.mlp if "MLP" in name else handwritten.cnn)(bayesian=bayesian)
     ours_state, hand_state = program.train_init(seed=0), hand.init(0)
-    ours = _compiled(program.pure.train_step, ours_state, batch)
+    ours = _compiled(program.functions["train_step"], ours_state, batch)
     theirs = _compiled(hand.step, hand_state, batch)
     batch = jax.device_put(batch)
     _, ours_state = _block(ours, ours_state, batch, 3)

@@ -24,7 +24,7 @@ PAGES = ROOT / "docs" / "codes"
 NOT_BY_CHECK = frozenset(
     {
         *("BLC0003", "BLC0004", "BLC0005"),  # about the command line
-        *(code for code in CODES if code.startswith("BLC001")),  # about data and training
+        *(code for code in CODES if code.startswith(("BLC001", "BLC002"))),  # about data and training
         *(code for code in CODES if code.startswith(("BLC04", "BLC06", "BLC09"))),  # about what comes after checking
         "BLC0359",  # found while terms of the objective are derived
     }

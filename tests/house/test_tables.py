@@ -13,8 +13,15 @@ from bl_compiler.ir.families import CLOSED_FORM_KL, FAMILIES
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.tables import RuleTable
 
+DERIVED = frozenset({"model.state", "model.sample", "model.point", "model.noise", "model.observe", "model.predict"}) | {
+    "model.update",
+    "model.phase",
+}
+"""Ops that the pass `entries` replaces, so that a backend never meets them."""
+
 REQUIRED: dict[str, frozenset[str]] = {
     "bl_compiler.backends.reference.tables:NUMPY": frozenset(CORE_OPS),
+    "bl_compiler.backends.jax.functions:JAX_EMIT": frozenset(CORE_OPS) - DERIVED,
 }
 """`module:name` of a table -> the ops that it must cover."""
 
