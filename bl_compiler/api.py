@@ -76,8 +76,8 @@ def compile(
     check_supported(chosen)
     sink = new_sink(chosen)
     if isinstance(model, Model):
-        if model.source is not None:
-            sink.add_source(model.source)
+        for source in model.sources:
+            sink.add_source(source)
         compiled = compile_sources(Sources(model.file), chosen, sink)
     else:
         compiled = compile_file(fspath(model), chosen, sink)
@@ -164,6 +164,10 @@ def public(name: str) -> Any:
     Raises:
         AttributeError: There is none; the message suggests a close one.
     """
+    if name == "Program":  # of the JAX backend: loading it loads JAX
+        from bl_compiler.backends.jax.program import Program
+
+        return Program
     if name in __all__:
         return globals()[name]
     if name in builder.__all__:

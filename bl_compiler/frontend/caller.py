@@ -71,18 +71,19 @@ def _characters(path: str, line: int, column: int) -> int:
 
 
 def source_named(name: str) -> SourceFile | None:
-    """The text of a file that a span names, as far as it can be had."""
-    path = _FILES.get(name)
-    return None if path is None else SourceFile(name, "".join(linecache.getlines(path)))
+    """The file that a span names, if its text can be had."""
+    lines = linecache.getlines(_FILES[name]) if name in _FILES else []
+    return SourceFile(name, "".join(lines)) if lines else None
 
 
 # --- names of results ------------------------------------------------------------------------------------------------
 
 
 class _Fate(NamedTuple):
-    """What becomes of an instruction's results: the names they are stored to, or whether it is returned right away."""
+    """What becomes of an instruction's results: the name or the parts it is stored to, or whether it is returned."""
 
-    names: tuple[str, ...] = ()
+    name: str | None = None
+    parts: tuple[str, ...] = ()
     returned: bool = False
 
 
@@ -96,12 +97,12 @@ def target_name(frame: FrameType | None) -> str | None:
     while frame is not None and fate.returned and frame.f_back is not None and not _is_ours(frame.f_back):
         frame = frame.f_back
         fate = _fate(frame)
-    return fate.names[0] if len(fate.names) == 1 else None
+    return fate.name
 
 
 def unpacked_names(frame: FrameType | None) -> tuple[str, ...]:
     """The names that the running instruction takes a value apart to: `a` and `b` in `a, b = f(x)`."""
-    return _fate(frame).names
+    return _fate(frame).parts
 
 
 def _fate(frame: FrameType | None) -> _Fate:
@@ -121,9 +122,10 @@ def _fates(code: CodeType) -> dict[int, _Fate]:
     found: dict[int, _Fate] = {}
     for position, (instruction, end) in enumerate(steps[:-1]):
         if instruction.opname == "UNPACK_SEQUENCE":
-            fate = _Fate(_unpacked(following, position))
+            fate = _Fate(parts=_unpacked(following, position))
         else:
-            fate = _Fate(_stored(following, position + 1), following[position + 1].opname == "RETURN_VALUE")
+            returned = following[position + 1].opname == "RETURN_VALUE"
+            fate = _Fate(_stored(following, position + 1), returned=returned)
         if fate != _Fate():
             # A frame in a call stands at the caches behind the instruction, in some versions of Python.
             found.update(dict.fromkeys(range(instruction.offset, end, 2), fate))
@@ -141,7 +143,7 @@ def _unpacked(instructions: list[dis.Instruction], position: int) -> tuple[str, 
     return tuple(names[:count]) if len(names) >= count else ()
 
 
-def _stored(instructions: list[dis.Instruction], position: int) -> tuple[str, ...]:
+def _stored(instructions: list[dis.Instruction], position: int) -> str | None:
     """The name a value on top of the stack is stored to by the instructions from `position` on, if it is."""
     above = 0
     while position < len(instructions):
@@ -149,11 +151,11 @@ def _stored(instructions: list[dis.Instruction], position: int) -> tuple[str, ..
         names, size = _names(instruction), int(instruction.arg or 0)
         if names:
             if above < len(names):
-                return (names[above],)
+                return names[above]
             above += (instruction.opname == "STORE_FAST_LOAD_FAST") - len(names)
         elif instruction.opname == "COPY" and size == 1 and above == 0:
             # `a = b = …` and `(a := …)`: the first name.
-            return _names(instructions[position + 1])[:1]
+            return next(iter(_names(instructions[position + 1])), None)
         elif instruction.opname == "SWAP" and above < size:
             above = {0: size - 1, size - 1: 0}.get(above, above)
         elif _rebuilds(instructions, position) and above < size:
@@ -161,10 +163,10 @@ def _stored(instructions: list[dis.Instruction], position: int) -> tuple[str, ..
         else:
             popped, pushed = _effect(instruction)
             if popped > above:
-                return ()
+                return None
             above += pushed - popped
         position += 1
-    return ()
+    return None
 
 
 def _rebuilds(instructions: list[dis.Instruction], position: int) -> bool:
@@ -184,13 +186,14 @@ def _effect(instruction: dis.Instruction) -> tuple[int, int]:
     if instruction.opcode in dis.hasjrel or instruction.opcode in dis.hasjabs or name.startswith(("RETURN", "YIELD")):
         return _NEVER, 0
     net = dis.stack_effect(instruction.opcode, instruction.arg)
-    if name in ("LOAD_ATTR", "LOAD_METHOD"):
-        return 1, net + 1
-    pushed = max(net, 0) if name in _PUSH_NOTHING or name.startswith("LOAD_") else max(net, 1)
+    if name in _PUSH_ONLY or (name.startswith("LOAD_") and name not in ("LOAD_ATTR", "LOAD_METHOD")):
+        return 0, net
+    pushed = net + 1 if net > 0 else 0 if name in _POP_ONLY else 1
     return pushed - net, pushed
 
 
-_PUSH_NOTHING = ("PRECALL", "KW_NAMES", "POP_TOP", "PUSH_NULL", "STORE_ATTR", "STORE_SUBSCR", "COPY")
+_PUSH_ONLY = ("COPY", "PUSH_NULL")
+_POP_ONLY = ("PRECALL", "KW_NAMES", "POP_TOP", "STORE_ATTR", "STORE_SUBSCR")
 
 
 def _names(instruction: dis.Instruction) -> tuple[str, ...]:

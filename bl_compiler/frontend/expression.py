@@ -1,7 +1,7 @@
 """Expressions of the Python builder: Python operators that write the syntax tree of the language.
 
 Invariant: an expression holds a tree and nothing else; meaning is given by lowering, as for a parsed file.
-May import: floor 0, `ast`, `literals`, `caller`.
+May import: floor 0, `ast`, `library`, `literals`, `caller`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from bl_compiler.frontend import ast
 from bl_compiler.frontend.caller import span_of, unpacked_names, user_frame
+from bl_compiler.frontend.library import FORMS
 from bl_compiler.frontend.literals import INT_MAX, INT_MIN
 from bl_compiler.source import Span
 
@@ -79,7 +80,8 @@ class Expression:
                 written.append(ast.BeliefArgument(name, value.prior, value.posterior, value.estimator, span=span))
             else:
                 written.append(ast.Argument(tree_of(value), name, span=span))
-        return new(ast.Call(tree_of(self), tuple(written), span=span))
+        made = ast.Call(tree_of(self), tuple(written), span=span)
+        return Expression(made) if self.word in FORMS else new(made)
 
     def __getitem__(self, index: object) -> Expression:
         span = here()
@@ -241,6 +243,8 @@ def tree_of(value: object) -> ast.Expr:
             if OPEN:
                 OPEN[-1].check_word(value.word)
             return ast.Name(value.word, span=here())
+        case Expression(tree=ast.Name() as name):
+            return ast.Name(name.id, span=here())
         case Expression():
             return value.tree
         case Symbolic():
@@ -263,7 +267,7 @@ def _kind(value: object) -> str:
     return "a Python function" if callable(value) and not isinstance(value, type) else type(value).__name__
 
 
-def _plain(value: bool | int | float | str | None) -> bool | int | float | str | None:
+def _plain(value: float | str | None) -> float | str | None:
     """A literal's value as itself: subclasses, such as NumPy's numbers, spell themselves in other ways."""
     match value:
         case None | bool():

@@ -98,3 +98,12 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
     ),
 }
 """optax schedules, usable as `learning_rate`."""
+
+FORMS = frozenset(
+    {
+        *POSTERIORS,
+        *(name for name in PLANNED_POSTERIORS if name != "dropout"),  # which is a layer as well
+        *(*ESTIMATORS, *PLANNED_ESTIMATORS, *OBJECTIVES, *CONSTRAINT_WORDS, *OPTIMIZERS, *SCHEDULES, "anneal"),
+    }
+)
+"""What is read where it stands and has no value: it cannot be held by a `let`."""

@@ -1,23 +1,38 @@
 """The Python builder: everything a `.blg` file says, said in Python.
 
-It writes the syntax tree a parser would, so both lower to the same IR. A result stored to a Python variable becomes a `let` of that name.
-Invariant: a model is built by one thread, between entering and leaving its `with`. May import: floor 0, `ast`, `caller`, `expression`, `library`.
+It writes the syntax tree a parser would, so both lower to the same IR. A result stored to a Python variable becomes a
+`let` of that name. May import: floors 0-1 and `layers` inside functions, `ast`, `library`, `recording`, `expression`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import update_wrapper
 from inspect import Parameter, signature
-from types import TracebackType
 
 from bl_compiler.frontend import ast
-from bl_compiler.frontend.caller import source_of, target_names, user_frame
-from bl_compiler.frontend.expression import _RECORDERS, BeliefSpec, Expression, NamedDim, here, new, tree_of
-from bl_compiler.frontend.library import CONSTRAINT_WORDS, ESTIMATORS, OBJECTIVES, OPTIMIZERS, POSTERIORS, SCHEDULES
-from bl_compiler.source import NO_SPAN, SourceFile
+from bl_compiler.frontend.expression import OPEN, BeliefSpec, Expression, NamedDim, here, new, tree_of
+from bl_compiler.frontend.library import (
+    CONSTRAINT_WORDS,
+    ESTIMATORS,
+    OBJECTIVES,
+    OPTIMIZERS,
+    PLANNED_ESTIMATORS,
+    PLANNED_LAYERS,
+    PLANNED_POSTERIORS,
+    POSTERIORS,
+    SCHEDULES,
+)
+from bl_compiler.frontend.recording import Model, checked_name
+from bl_compiler.frontend.sharing import with_names
 
-_WORDS = ("zeros", "ones", "Mixture", "Independent", "anneal")
+_WORDS = frozenset(
+    {
+        *("zeros", "ones", "Mixture", "Independent", "anneal", *CONSTRAINT_WORDS, *OBJECTIVES, *OPTIMIZERS, *SCHEDULES),
+        *(*POSTERIORS, *PLANNED_POSTERIORS, *ESTIMATORS, *PLANNED_ESTIMATORS, *PLANNED_LAYERS),
+    }
+)
 DTYPES = ("f32", "bf16", "f16", "f64", "i32", "i64", "u8", "bool")
 
 
@@ -38,188 +53,63 @@ class ElementType:
         )
         return ast.TypeSyntax(self.name, syntax, span=span)
 
-
-class Model:
-    """A model under construction.
-
-    Args:
-        name: the model's name.
-
-    Example:
-        >>> import bl_compiler as bl
-        >>> with bl.Model("coin") as model:
-        ...     toss = bl.plate("toss", 10, of=10)
-        ...     heads = bl.input("heads", bl.i32[toss])
-        ...     p = bl.param("p", bl.f32[()], 0.5, bl.unit_interval)
-        ...     bl.observe(heads, bl.Bernoulli(probs=p))
-        >>> print(model.to_blg().splitlines()[0])
-        model coin {
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.source: SourceFile | None = None
-        self._items: list[ast.Stmt] = []
-        self._blocks: list[list[ast.Stmt]] = [[]]
-        self._taken: list[set[str]] = [set()]
-        self._believed: dict[str, BeliefSpec | None] = {}
-        self._restore: dict[str, BeliefSpec | None] = {}
-
-    def __enter__(self) -> Model:
-        frame = user_frame()
-        if frame is not None:
-            self.source = source_of(frame)
-        _MODELS.append(self)
-        _RECORDERS.append(self._record_expression)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _MODELS.remove(self)
-        _RECORDERS.remove(self._record_expression)
-
-    @property
-    def file(self) -> ast.File:
-        """The syntax tree of the file this model stands for."""
-        body = ast.Block(tuple(self._blocks[0]))
-        name = self.source.name if self.source is not None else "<python>"
-        return ast.File(name, (*self._items, ast.ModelDef(self.name, body)))
-
-    def to_blg(self) -> str:
-        """The same model in the language."""
-        from bl_compiler.frontend.format import format_source
-
-        return format_source(self.file)
-
-    def add(self, statement: ast.Stmt) -> None:
-        """Append a statement to the open block."""
-        self._flush(statement)
-        self._blocks[-1].append(statement)
-
-    def add_item(self, item: ast.Option | ast.LayerDef) -> None:
-        """Append an option or a layer to the file."""
-        self._items.append(item)
-
-    def take(self, name: str) -> str:
-        """A name not yet used in the open block: `name`, or `name_1`, …"""
-        taken, count, found = self._taken[-1], 0, name
-        while found in taken:
-            count += 1
-            found = f"{name}_{count}"
-        taken.add(found)
-        return found
-
-    def _record_expression(self, made: Expression) -> Expression:
-        names = target_names(user_frame())
-        if not names:
-            return made
-        chosen = tuple(self.take(name) for name in names)
-        self.add(ast.Let(chosen, made.tree, grouped=len(names) > 1, span=made.tree.span))
-        parts = tuple(Expression(ast.Name(name, span=made.tree.span)) for name in chosen)
-        return parts[0] if len(parts) == 1 else Expression(made.tree, parts)
-
-    @contextmanager
-    def block(self) -> Iterator[list[ast.Stmt]]:
-        """Collect statements in a block of their own."""
-        statements: list[ast.Stmt] = []
-        self._blocks.append(statements)
-        self._taken.append(set())
-        try:
-            yield statements
-        finally:
-            self._blocks.pop()
-            self._taken.pop()
-
-    @contextmanager
-    def believing(
-        self, statements: Mapping[tuple[str, ...], BeliefSpec], layers: tuple[str, ...], when: object
-    ) -> Iterator[None]:
-        """Hold beliefs for a while; afterwards the earlier ones are stated again, as soon as a statement follows."""
-        before = dict(self._believed)
-        span = here()
-        condition = None if when is None else tree_of(when)
-        for roles, spec in statements.items():
-            self.add(ast.Believe(roles, layers, spec.prior, spec.posterior, spec.estimator, condition, span=span))
-            self._believed.update(dict.fromkeys(roles, spec))
-        yield
-        for roles in statements:
-            self._restore.update((role, before.get(role)) for role in roles)
-        self._believed = before
-
-    def _flush(self, statement: ast.Stmt) -> None:
-        if (
-            not self._restore
-            or not isinstance(statement, (ast.Let, ast.Observe, ast.Sample, ast.Predict))
-            or not _constructs(statement)
-        ):
-            return
-        pending, self._restore = self._restore, {}
-        for role, spec in pending.items():
-            if spec is None:
-                self._blocks[-1].append(ast.Believe((role,), posterior=ast.Name("point")))
-            else:
-                self._blocks[-1].append(ast.Believe((role,), (), spec.prior, spec.posterior, spec.estimator))
+    def as_expression(self) -> Expression:
+        """Its name in quotes, as functions take it: `bl.cast(x, bl.f32)`."""
+        return Expression(ast.Literal(self.name, span=here()))
 
 
-def _constructs(node: object) -> bool:
-    """Whether a tree may construct a layer."""
-    if isinstance(node, (ast.Call, ast.Pipe)):
-        return True
-    if isinstance(node, ast.Syntax):
-        return any(_constructs(getattr(node, name)) for name in node.__dataclass_fields__ if name != "span")
-    return isinstance(node, tuple) and any(map(_constructs, node))
+Type = ast.TypeSyntax | ElementType
 
 
-_MODELS: list[Model] = []
+def _type(given: Type) -> ast.TypeSyntax:
+    return given[()] if isinstance(given, ElementType) else given
 
 
 def _model(what: str) -> Model:
-    if not _MODELS:
+    if not OPEN or not isinstance(OPEN[-1], Model):
         raise RuntimeError(f"`bl.{what}` stands inside `with bl.Model(…) as model:`")
-    return _MODELS[-1]
+    return OPEN[-1]
 
 
-def _names(expression: str) -> Expression:
-    return Expression(ast.Name(expression, span=here()))
+def _named(name: str) -> Expression:
+    return Expression(ast.Name(name, span=here()))
 
 
 def plate(name: str, size: object, *, of: object = None) -> Expression:
     """An axis of independent examples: `size` in one step, `of` in the data set."""
     model = _model("plate")
-    model.take(name)
-    model.add(ast.Plate(name, tree_of(size), None if of is None else tree_of(of), span=here()))
-    return _names(name)
+    total = None if of is None else tree_of(of)
+    model.add(ast.Plate(model.declare(name), tree_of(size), total, span=here()))
+    return _named(name)
 
 
-def input(name: str, type: ast.TypeSyntax) -> Expression:
+def input(name: str, type: Type) -> Expression:
     """A value the caller feeds."""
     model = _model("input")
-    model.take(name)
-    model.add(ast.Input(name, type, span=here()))
-    return _names(name)
+    model.add(ast.Input(model.declare(name), _type(type), span=here()))
+    return _named(name)
 
 
-def param(name: str, type: ast.TypeSyntax, init: object, constraint: object = None) -> Expression:
+def param(name: str, type: Type, init: object, constraint: object = None) -> Expression:
     """A trained value, in a constraint such as `bl.positive`."""
     model = _model("param")
-    model.take(name)
-    model.add(ast.Param(name, type, tree_of(init), None if constraint is None else tree_of(constraint), span=here()))
-    return _names(name)
+    within = None if constraint is None else tree_of(constraint)
+    model.add(ast.Param(model.declare(name), _type(type), tree_of(init), within, span=here()))
+    return _named(name)
 
 
 def option(name: str, value: object) -> Expression:
     """A compile-time constant that `defines` can override."""
-    _model("option").add_item(ast.Option(name, tree_of(value), span=here()))
-    return _names(name)
+    _model("option").add_option(name, tree_of(value))
+    return _named(name)
 
 
 def let(name: str, value: object) -> Expression:
     """A name for a value, for where the Python variable's own name is not to be used."""
-    model = _model("let")
-    chosen = model.take(name)
-    model.add(ast.Let((chosen,), tree_of(value), span=here()))
-    return _names(chosen)
+    model, tree = _model("let"), tree_of(value)
+    chosen = model.take(checked_name(name))
+    model.add(ast.Let((chosen,), tree, span=here()))
+    return _named(chosen)
 
 
 def sample(
@@ -227,20 +117,23 @@ def sample(
     prior: object,
     by: object = None,
     *,
-    type: ast.TypeSyntax | None = None,
+    type: Type | None = None,
     using: object = None,
 ) -> Expression:
     """A random variable with its prior and posterior; noise without `by`."""
     model = _model("sample")
-    chosen = model.take(name)
     if isinstance(prior, BeliefSpec):
-        tree, posterior, estimator = prior.prior, prior.posterior, prior.estimator
+        if by is not None or using is not None:
+            raise TypeError("the posterior is given twice: in the prior's `.by(…)` and in `by=` or `using=`")
+        spec = prior
     else:
-        tree = tree_of(prior)
-        posterior = None if by is None else tree_of(by)
-        estimator = None if using is None else tree_of(using)
-    model.add(ast.Sample(chosen, tree, type, posterior, estimator, span=here()))
-    return _names(chosen)
+        posterior, estimator = (None if given is None else tree_of(given) for given in (by, using))
+        spec = BeliefSpec(tree_of(prior), posterior, estimator)
+    assert spec.prior is not None
+    of_type = None if type is None else _type(type)
+    chosen = model.take(checked_name(name))
+    model.add(ast.Sample(chosen, spec.prior, of_type, spec.posterior, spec.estimator, span=here()))
+    return _named(chosen)
 
 
 def observe(value: object, distribution: object, *, where: object = None) -> None:
@@ -251,7 +144,7 @@ def observe(value: object, distribution: object, *, where: object = None) -> Non
 
 def predict(name: str, value: object) -> None:
     """A named output of prediction."""
-    _model("predict").add(ast.Predict(name, tree_of(value), span=here()))
+    _model("predict").add(ast.Predict(checked_name(name), tree_of(value), span=here()))
 
 
 @contextmanager
@@ -265,24 +158,28 @@ def believe(
 ) -> Iterator[None]:
     """Within this block, weights with these roles get these beliefs.
 
-    `bl.believe(kernel=prior.by(posterior))`, or `bl.believe(("kernel", "bias"), prior.by(posterior))` for one belief about several.
-    `layers` names the layers it is about; `when` is a condition known at compile time.
+    `bl.believe(kernel=prior.by(posterior))`, or `bl.believe(("kernel", "bias"), prior.by(posterior))` for one belief
+    about several. `layers` names the layers it is about; `when` is a condition known at compile time.
     """
-    given: dict[tuple[str, ...], BeliefSpec] = {}
+    model = _model("believe")
+    specs: dict[tuple[str, ...], BeliefSpec] = {}
     if roles:
-        given[(roles,) if isinstance(roles, str) else tuple(roles)] = _belief(belief)
+        names = (roles,) if isinstance(roles, str) else tuple(roles)
+        specs[tuple(map(checked_name, names))] = _belief(belief)
     for role, value in beliefs.items():
-        given[(role,)] = _belief(value)
-    names = (
-        (layers,)
-        if isinstance(layers, (str, Expression))
-        else tuple(layers)
-        if isinstance(layers, (list, tuple))
-        else ()
-    )
-    words = tuple(n.tree.id if isinstance(n, Expression) and isinstance(n.tree, ast.Name) else str(n) for n in names)
-    with _model("believe").believing(given, words, when):
+        specs[(role,)] = _belief(value)
+    listed = layers if isinstance(layers, (list, tuple)) else (layers,)
+    with model.believing(specs, tuple(map(_layer_name, listed)), when):
         yield
+
+
+def _layer_name(given: object) -> str:
+    tree = tree_of(given)
+    if isinstance(tree, ast.Literal):
+        return checked_name(tree.value)
+    if isinstance(tree, ast.Name):
+        return tree.id
+    raise TypeError("`layers` names layers, as in `layers=bl.dense` or `layers=(bl.dense, bl.conv2d)`")
 
 
 def _belief(value: object) -> BeliefSpec:
@@ -290,7 +187,7 @@ def _belief(value: object) -> BeliefSpec:
         return value
     tree = tree_of(value)
     if isinstance(tree, ast.Name) and tree.id == "point":
-        return BeliefSpec(None, tree)  # type: ignore[arg-type]  # `believe kernel = point` has no prior
+        return BeliefSpec(None, tree)
     return BeliefSpec(tree)
 
 
@@ -312,47 +209,61 @@ def dim(**named: object) -> NamedDim:
     return NamedDim(name, size)
 
 
-def layer(function: Callable[..., object]) -> Callable[..., Expression]:
+# --- user layers -----------------------------------------------------------------------------------------------------
+
+
+def layer(function: Callable[..., object]) -> UserLayer:
     """A user layer: the function's parameters are the layer's, its body is inlined at each instance."""
-    name = function.__name__
-    params = list(signature(function).parameters.values())
-
-    def call(*positional: object, **named: object) -> Expression:
-        model = _model(name)
-        if not any(isinstance(i, ast.LayerDef) and i.name == name for i in model._items):
-            _define(model, function, name, params)
-        return _names(name)(*positional, **named)
-
-    return call
+    return UserLayer(function)
 
 
-def _define(model: Model, function: Callable[..., object], name: str, params: list[Parameter]) -> None:
-    with model.block() as statements:
-        for param in params:
-            model.take(param.name)
-        value = function(*(Expression(ast.Name(p.name)) for p in params))
-        model.add(ast.Return(tree_of(value), span=here()))
-    written = tuple(
-        ast.LayerParam(p.name, None if p.default is Parameter.empty else tree_of(p.default)) for p in params
-    )
-    model.add_item(ast.LayerDef(name, written, ast.Block(tuple(statements)), span=here()))
+class UserLayer:
+    """A layer made of a Python function, called and piped into like those of the library."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self._function = function
+        self._params = list(signature(function).parameters.values())
+        update_wrapper(self, function)
+        if any(p.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD) for p in self._params):
+            raise TypeError(f"the parameters of the layer `{function.__name__}` are named one by one")
+
+    def as_expression(self) -> Expression:
+        """Its name in the open model, which defines it if this is its first use."""
+        name = _model(self._function.__name__).layer_name(self._function, self._define)
+        return _named(name)
+
+    def __call__(self, *positional: object, **named: object) -> Expression:
+        """Apply it, or without its input make an instance."""
+        return self.as_expression()(*positional, **named)
+
+    def __ror__(self, value: object) -> Expression:
+        return new(ast.Pipe(tree_of(value), tree_of(self), span=here()))
+
+    def _define(self, name: str) -> ast.LayerDef:
+        model, span = _model(name), here()
+        with model.block() as (statements, taken):
+            given = {p.name: Expression(ast.Name(model.declare(p.name))) for p in self._params}
+            named = {p.name: given.pop(p.name) for p in self._params if p.kind is Parameter.KEYWORD_ONLY}
+            value = self._function(*given.values(), **named)
+            tree = tree_of(value)
+            model.add(ast.Return(tree, span=tree.span))
+        written = tuple(
+            ast.LayerParam(p.name, None if p.default is Parameter.empty else tree_of(p.default), span=span)
+            for p in self._params
+        )
+        return ast.LayerDef(name, written, ast.Block(with_names(statements, taken)), span=span)
 
 
 def language_name(name: str) -> object | None:
     """The value of `bl.NAME` for a name of the language, or None if it has none."""
-    if name in DTYPES:
-        return ElementType(name)
     from bl_compiler.ir.families import FAMILIES
-
-    if (
-        name in FAMILIES
-        or name in _WORDS
-        or name in (*POSTERIORS, *ESTIMATORS, *OBJECTIVES, *OPTIMIZERS, *SCHEDULES, *CONSTRAINT_WORDS)
-    ):
-        return Expression(ast.Name(name, span=NO_SPAN))
     from bl_compiler.layers.registry import LAYERS
 
-    return Expression(ast.Name(name, span=NO_SPAN)) if name in LAYERS else None
+    if name in DTYPES:
+        return ElementType(name)
+    if name in FAMILIES or name in LAYERS or name in _WORDS:
+        return Expression(ast.Name(name), word=name)
+    return None
 
 
 __all__ = [

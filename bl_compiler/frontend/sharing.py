@@ -6,39 +6,39 @@ with each use. Invariant: the statements mean what they meant. May import: floor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bl_compiler.frontend import ast
 from bl_compiler.frontend.library import FORMS
 
 Node = TypeVar("Node", bound=ast.Syntax)
-NAME = "shared"
-MAX_DEPTH = 30
-"""How deep trees may nest; deeper ones could not be read back from their text."""
+NAME = "part"
 
 
 def with_names(statements: Sequence[ast.Stmt], taken: Collection[str]) -> tuple[ast.Stmt, ...]:
-    """The statements of a block, each tree in one place: `let shared = …` stands before the first use."""
+    """The statements of a block, each tree in one place: `let part = …` stands before the first use."""
     return tuple(_Naming(statements, taken).run())
 
 
-def depth(tree: object) -> int:
-    """How deep a tree nests."""
-    known: dict[int, int] = {}
+class Depths:
+    """How deep trees nest; each node is looked at once."""
 
-    def visit(node: ast.Syntax) -> int:
-        if id(node) not in known:
-            known[id(node)] = 1 + max(map(visit, children(node)), default=0)
-        return known[id(node)]
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ast.Syntax, int]] = {}  # holding the nodes keeps their ids theirs
 
-    return visit(tree) if isinstance(tree, ast.Syntax) else 0
+    def of(self, node: ast.Syntax) -> int:
+        """The depth of a tree."""
+        if id(node) not in self._known:
+            self._known[id(node)] = node, 1 + max((self.of(child) for child in children(node)), default=0)
+        return self._known[id(node)][1]
 
 
 def copied(node: Node) -> Node:
     """The same tree of other objects."""
-    return _mapped(node, copied, always=True)
+    found: Node = _mapped(node, copied, always=True)
+    return found
 
 
 def children(node: ast.Syntax) -> Iterator[ast.Syntax]:
@@ -50,10 +50,9 @@ def children(node: ast.Syntax) -> Iterator[ast.Syntax]:
                 yield item
 
 
-def _mapped(node: Node, function: object, *, always: bool = False) -> Node:
+def _mapped(node: Node, function: Callable[[Any], Any], *, always: bool = False) -> Node:
     """A node with its parts changed; itself if none is."""
-    assert callable(function)
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     for part in fields(node):
         value = getattr(node, part.name)
         if isinstance(value, ast.Syntax):
@@ -67,12 +66,6 @@ def _mapped(node: Node, function: object, *, always: bool = False) -> Node:
         if found is not value:
             changes[part.name] = found
     return replace(node, **changes) if changes or always else node
-
-
-def is_form(node: ast.Syntax) -> bool:
-    """Whether this is read and not evaluated, such as `mean_field(init_scale=0.1)`: it can have no name."""
-    head = node.function if isinstance(node, ast.Call) else node
-    return isinstance(head, ast.Name) and head.id in FORMS
 
 
 class _Naming:
@@ -103,13 +96,18 @@ class _Naming:
         return _mapped(node, self._named)
 
     def _named(self, node: ast.Syntax) -> ast.Syntax:
-        if self._uses[id(node)] == 1 or not isinstance(node, ast.Expr) or _is_small(node) or is_form(node):
+        if self._uses[id(node)] == 1 or not isinstance(node, ast.Expr) or _is_small(node) or self._is_form(node):
             return self._rewritten(node)
         if id(node) not in self._names:
             value = self._rewritten(node)
             self._names[id(node)] = name = self._fresh()
             self._out.append(ast.Let((name,), value, span=node.span))
         return ast.Name(self._names[id(node)], span=node.span)
+
+    def _is_form(self, node: ast.Expr) -> bool:
+        """Whether this is read and not evaluated, such as `mean_field(init_scale=0.1)`: it can have no name."""
+        head = node.function if isinstance(node, ast.Call) else node
+        return isinstance(head, ast.Name) and head.id in FORMS and head.id not in self._taken
 
     def _fresh(self) -> str:
         name, count = NAME, 0

@@ -204,11 +204,18 @@ def _observe(state: State, statement: ast.Observe, env: Env) -> Result:
         target = f"{target}/observed"
     site = env.frame.unique(target)
     state.observations.add(site)
-    with state.typed(statement.value.span.to(statement.distribution.span)):
+    with state.typed(_together(statement)):
         state.b.ops.find("model.observe").infer([v.type for v in operands[:2]], Attrs())
     with state.typed(statement.span if statement.mask is None else statement.mask.span):
         state.b.emit("model.observe", operands, {}, site=state.claim(site, statement.span))
     return None
+
+
+def _together(statement: ast.Observe) -> Span:
+    """The place of the data and its distribution; in Python that of the call, in which both stand."""
+    value, distribution = statement.value.span, statement.distribution.span
+    in_order = value.file == distribution.file and value.line <= distribution.line and value != statement.span
+    return value.to(distribution) if in_order else statement.span
 
 
 def _mask(state: State, expr: ast.Expr, env: Env) -> Value:

@@ -57,16 +57,15 @@ def test_lint_fires(lint: str) -> None:
 
 def test_every_lint_of_the_front_end_is_here() -> None:
     elsewhere = {"monte-carlo-kl"}
-    assert set(FIRES) | elsewhere >= {c.lint for c in CODES.values() if c.lint}
+    assert set(FIRES) | elsewhere >= {c.lint for code, c in CODES.items() if c.lint and code[3:5] in ("02", "03")}
 
 
 @pytest.mark.parametrize("lint", FIRES)
 def test_lint_can_be_allowed_in_the_source(lint: str) -> None:
-    body, pointed = FIRES[lint]
-    text = model(body, "option depth = 3" if lint == "unused-option" else "")
+    text = model(FIRES[lint][0], "option depth = 3" if lint == "unused-option" else "")
     lines = text.split("\n")
-    at = max(i for i, line in enumerate(lines) if pointed in line)
-    lines.insert(at, f"# blc: allow({lint})")
+    found = next(w for w in warnings(text, warn=PEDANTIC) if CODES[w.code].lint == lint)
+    lines.insert(found.span.line - 1, f"# blc: allow({lint})")
     assert [w for w in warnings("\n".join(lines), warn=PEDANTIC) if CODES[w.code].lint == lint] == []
 
 
