@@ -35,6 +35,7 @@ CODES: dict[str, Code] = {
     "BLC0017": Code("training diverged"),
     "BLC0018": Code("checkpoint cannot be written or read"),
     "BLC0019": Code("checkpoint belongs to another model"),
+    "BLC0020": Code("data of another size than its plate", "plate-size", "default"),
     # 01: syntax
     "BLC0101": Code("unexpected token"),
     "BLC0102": Code("unexpected character"),

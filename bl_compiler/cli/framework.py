@@ -230,21 +230,26 @@ def _set_terminal(ctx: click.Context, param: click.Parameter, value: Any) -> Non
         case "message_format":
             state.term.format = value
         case "verbose":
+            from bl_compiler.cli.logs import show_verbosely
+
             state.term.verbosity = value
-            _set_log_level(value)
+            show_verbosely(ctx, value)
         case "quiet":
             state.term.verbosity = -1
         case "traceback":
             state.term.traceback = True
+        case "log":
+            from bl_compiler.cli.logs import show_components
+
+            show_components(ctx, value)
         case _:
             raise AssertionError(param.name)
 
 
-def _set_log_level(verbosity: int) -> None:
-    import logging
+def _complete_log(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from bl_compiler.cli.logs import complete
 
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    logging.getLogger("bl_compiler").setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
+    return complete(ctx, param, incomplete)
 
 
 def general_options(function: F) -> F:
@@ -255,11 +260,17 @@ def general_options(function: F) -> F:
         "metavar": "FORMAT",
         "help": f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}.",
     }
+    logs = {
+        "metavar": "LEVELS",
+        "help": "Log parts of the compiler, such as passes=debug,shapes=info.",
+        "shell_complete": _complete_log,
+    }
     general: tuple[tuple[tuple[str, ...], str, dict[str, Any]], ...] = (
         (("--message-format",), "Diagnostics", formats),
         (("--traceback",), "Diagnostics", {"is_flag": True, "help": "Show Python tracebacks of errors."}),
         (("--color",), "General", {"type": click.Choice(COLORS), "metavar": "WHEN", "help": "auto, always or never."}),
         (("-v", "--verbose"), "General", {"count": True, "help": "Say more; -vv says all."}),
+        (("--log",), "General", logs),
         (("-q", "--quiet"), "General", {"is_flag": True, "help": "Say nothing but errors."}),
     )
     for names, section, extra in general:

@@ -5,6 +5,8 @@ Invariant: a result of None means that the sink holds an error. May import: floo
 
 from __future__ import annotations
 
+import logging
+
 from bl_compiler.diagnostics import Sink
 from bl_compiler.frontend import ast
 from bl_compiler.frontend.lower import lower
@@ -13,6 +15,8 @@ from bl_compiler.frontend.state import LowerSettings
 from bl_compiler.ir.graph import Module
 from bl_compiler.options import Options
 from bl_compiler.source import SourceFile
+
+shapes = logging.getLogger("bl_compiler.shapes")
 
 
 def new_sink(options: Options) -> Sink:
@@ -63,7 +67,21 @@ def lower_model(sources: Sources, options: Options, sink: Sink, *, model: str | 
     module = lower(sources, settings, sink)
     if module is not None:
         verify(module, after="lowering")
+        if shapes.isEnabledFor(logging.INFO):
+            _log_shapes(module)
     return module
+
+
+def _log_shapes(module: Module) -> None:
+    """The types of inputs and sites, and for `debug` of every value that has a name."""
+    from bl_compiler.ir.text import type_text
+
+    for node in module.functions["model"].nodes:
+        level = logging.INFO if node.site or node.op.name == "model.input" else logging.DEBUG
+        for value in node.results:
+            name = node.site or (f"{node.scope}: {value.name}" if node.scope and value.name else value.name)
+            if name:
+                shapes.log(level, "%s: %s", name, type_text(value.type))
 
 
 def check_source(source: SourceFile, options: Options, sink: Sink, *, read: Reader = read_file) -> bool:

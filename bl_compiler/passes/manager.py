@@ -6,12 +6,15 @@ May import: floors 0-1, `base`, `pipeline`.
 
 from __future__ import annotations
 
+import logging
 from time import perf_counter
 
 from bl_compiler.diagnostics import CompileError, Diagnostic, Severity
 from bl_compiler.ir.graph import Module
 from bl_compiler.passes.base import Fact, Pass, PassContext, PassRecord, facts_of
 from bl_compiler.passes.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
 
 
 def run_pipeline(module: Module, pipeline: Pipeline, ctx: PassContext) -> Module:
@@ -39,6 +42,7 @@ def run_pipeline(module: Module, pipeline: Pipeline, ctx: PassContext) -> Module
             for instrument in ctx.instruments:
                 instrument.failed(upcoming, module, rest, error)
             raise
+        log.debug("%s: %d rewrites in %.1f ms", upcoming, record.rewrites, record.seconds * 1e3)
         module = record.after
         facts = (facts | upcoming.establishes) - upcoming.destroys
         done.append(str(upcoming))

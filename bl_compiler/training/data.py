@@ -150,8 +150,8 @@ def _permutation(seed: int, epoch: int, count: int) -> Indices:
 class Batches:
     """Shuffled minibatches of a fixed size: each epoch sees every example at most once and drops what is left over.
 
-    Arrays in memory need no loader: drawing the indices of 128 examples from `grain.MapDataset` takes 2.7 ms, more than the
-    training step of a small network; a permutation by NumPy takes 0.01 ms.
+    Arrays in memory need no loader: drawing the indices of 128 examples from `grain.MapDataset` takes 2.7 ms, more than
+    the training step of a small network; a permutation by NumPy takes 0.01 ms.
     """
 
     data: DataSet
@@ -200,7 +200,7 @@ def check_plate(total: int | None, rows: int, sink: Sink, *, held_out: int = 0, 
     if total is None or total == rows:
         return
     warning = sink.warning(
-        "BLC0015", f"plate `{plate}` is of {total} examples and the training data has {rows}", at=NO_SPAN
+        "BLC0020", f"plate `{plate}` is of {total} examples and the training data has {rows}", at=NO_SPAN
     ).help(f"write `of {rows}`, or leave `of` out: then the size of the data is used")
     if held_out:
         warning.note(f"{held_out} more examples are held out for validation")

@@ -115,6 +115,8 @@ def prepare(request: Request, model: Module, entries: Module, sink: Sink) -> Pre
         held_out=held_out.count if held_out else 0,
         plate=plate.name if plate else "",
     )
+    if sink.errors:  # a warning that was denied
+        return None
     if held_out is not None and not request.settings.eval_every:
         every = Batches(training, needs.batch, request.settings.seed).per_epoch
         request = replace(request, settings=replace(request.settings, eval_every=max(1, every)))

@@ -153,7 +153,7 @@ def test_the_poster_cnn_compiles_for_a_tpu_and_takes_a_step(blc: Shell) -> None:
     arguments = ("--data", "data.npz", "--batch", "2", "--steps", "1", "--json", "--log-every", "1")
     trained = blc("train", source("bayesian_cnn"), "--out", "run", *arguments)
     assert trained.code == 0, trained.err
-    assert "warning[BLC0015]" in trained.err  # four images are not the 50,000 that the model states
+    assert "warning[BLC0020]" in trained.err  # four images are not the 50,000 that the model states
     (record, _) = trained.lines
     assert np.isfinite([record["loss"], record["nll"], record["kl"]]).all()
     assert record["loss"] == pytest.approx(record["nll"] + record["kl"], rel=1e-5)

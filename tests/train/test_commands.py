@@ -157,7 +157,15 @@ def test_the_size_of_the_data_fills_in_an_open_plate(blc: Shell) -> None:
     assert [r["loss"] for r in first] == pytest.approx([r["loss"] for r in second], rel=1e-6)
     done = blc("train", "regression.blg", "--data", "data.npz", "--steps", "1", "--out", "other")
     assert done.code == 0
-    assert "warning[BLC0015]: plate `batch` is of 32 examples and the training data has 45" in done.err
+    assert "warning[BLC0020]: plate `batch` is of 32 examples and the training data has 45" in done.err
+
+
+def test_another_size_of_the_data_can_be_allowed_and_denied(blc: Shell) -> None:
+    arguments = ("train", "regression.blg", "--data", "data.npz", "--steps", "1")
+    allowed = blc(*arguments, "--out", "allowed", "--allow", "plate-size")
+    assert (allowed.code, "BLC0020" in allowed.err) == (0, False)
+    denied = blc(*arguments, "--out", "denied", "--deny", "plate-size")
+    assert (denied.code, "error[BLC0020]" in denied.err) == (1, True)
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
