@@ -40,9 +40,17 @@ if TYPE_CHECKING:
         ("blc compile cnn.blg --target=tpu", "StableHLO for TPUs and a report, in cnn.blc/"),
         ("blc compile cnn.blg --emit python -o -", "the JAX program as text"),
         ("blc compile cnn.blg -O2 --dump-ir dump", "the IR after each pass that changed it"),
+        ("blc compile --from-manifest cnn.blc", "does the same come out today?"),
     ],
 )
-@click.argument("model_file", metavar="MODEL")
+@click.argument("model_file", metavar="MODEL", required=False)
+@opt(
+    "--from-manifest",
+    section="Input",
+    metavar="FILE",
+    env=False,
+    help="Repeat the compile that a manifest records, and compare.",
+)
 @opt(
     "-o",
     "--output",
@@ -71,7 +79,8 @@ if TYPE_CHECKING:
 @lint_options
 @development_options
 def command(
-    model_file: str,
+    model_file: str | None,
+    from_manifest: str | None,
     output: str | None,
     entry: str | None,
     force: bool,
@@ -90,6 +99,14 @@ def command(
     from bl_compiler.driver.outputs import check_kinds
 
     term = terminal()
+    if from_manifest is not None:
+        from bl_compiler.cli.repeating import repeat
+
+        if given["dump_xla"]:
+            _dump_xla(given["dump_xla"])
+        return repeat(from_manifest, output, given, force=force)
+    if model_file is None:
+        raise click.MissingParameter(ctx=click.get_current_context(), param_hint="MODEL", param_type="argument")
     options = options_of(given)
     if print_pipeline:
         term.out(f"{pipeline_of(options)}\n")

@@ -31,19 +31,25 @@ _OURS = re.compile("|".join([*_NAMES, r"\w+\.mlirbc", "params\\.json", re.escape
 _INCIDENTAL = ("dump_", "print_", "time_", "stats", "explain_", "verify_", "repro", "emit_repro", "full_", "ir_form")
 
 
+def is_incidental(option: str) -> bool:
+    """Whether an option shows the inside of the compiler and leaves what is made as it is."""
+    return option.startswith(_INCIDENTAL) and option in Options.__dataclass_fields__
+
+
 def facts_of(compiled: Compiled, options: Options, sources: Mapping[str, SourceFile]) -> Facts:
     """What a bundle records."""
     from bl_compiler.backends.jax.artifact import Facts
 
     assert compiled.optimized is not None
     found = versions()
-    chosen = {name: value for name, value in options.to_json().items() if not name.startswith(_INCIDENTAL)}
+    chosen = {name: value for name, value in options.to_json().items() if not is_incidental(name)}
     return Facts(
         target=str(options.target),
         platform=options.target.platform,
         pipeline=str(compiled.optimized.pipeline),
         options=chosen,
         versions={name: found[name] for name in ("blc", "jax", "jaxlib", "libtpu") if name in found},
+        source=compiled.sources.main.name,
         sources=dict(sources),
         report=report(compiled),
     )

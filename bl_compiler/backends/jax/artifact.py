@@ -52,6 +52,7 @@ class Facts:
         pipeline: the text of the pipeline that ran.
         options: the options that differ from their defaults, as plain data.
         versions: versions of the compiler and of what it stands on, by name.
+        source: the name of the main one of the sources.
         sources: the texts that were compiled, by the names they were given by.
         report: the compiler's report, as plain data.
     """
@@ -61,6 +62,7 @@ class Facts:
     pipeline: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
     sources: Mapping[str, SourceFile] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
 
@@ -99,6 +101,7 @@ def bundle_files(program: Program, facts: Facts, entries: Iterable[str] = ENTRIE
         "pipeline": facts.pipeline,
         "options": facts.options,
         "versions": {name: metadata.version(name) for name in ("jax", "jaxlib")} | dict(facts.versions),
+        "source": facts.source,
         "sources": {name: _digest(source.text.encode()) for name, source in facts.sources.items()},
         "entries": {each.entry: _signature(each) for each in lowered},
         "files": {name: _digest(content) for name, content in files.items()},
