@@ -185,4 +185,4 @@ def names() -> list[str]:
     from bl_compiler.ir.families import FAMILIES
     from bl_compiler.layers.registry import LAYERS
 
-    return sorted({*__all__, *builder.__all__, *builder.DTYPES, *FAMILIES, *LAYERS})
+    return sorted({"Program", *__all__, *builder.__all__, *builder.DTYPES, *FAMILIES, *LAYERS})

@@ -23,6 +23,9 @@ def expand(names: Sequence[str], suffix: str = ".blg") -> list[str]:
     for name in names:
         if name == STDIN:
             found.append(name)
+        elif not name:
+            # Python takes it for the working folder; more often it is a shell variable that is not set.
+            raise OptionError("the name of a file is empty", help="`.` is the working folder", code="BLC0001")
         elif Path(name).is_dir():
             inside = sorted(str(path) for path in Path(name).rglob(f"*{suffix}") if path.is_file())
             if not inside:

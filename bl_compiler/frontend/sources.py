@@ -13,6 +13,7 @@ from pathlib import Path
 from bl_compiler.diagnostics import Sink
 from bl_compiler.frontend import ast
 from bl_compiler.source import NO_SPAN, SourceFile, Span
+from bl_compiler.suggest import similar_file
 
 Reader = Callable[[str], str]
 
@@ -46,7 +47,10 @@ def read_source(path: str, sink: Sink, *, at: Span = NO_SPAN, read: Reader = rea
         return None
     except (OSError, ValueError) as fault:
         reason = getattr(fault, "strerror", None) or str(fault)
-        sink.error("BLC0001", f"cannot read `{path}`: {reason[:1].lower()}{reason[1:]}", at=at)
+        error = sink.error("BLC0001", f"cannot read `{path}`: {reason[:1].lower()}{reason[1:]}", at=at)
+        close = similar_file(path)
+        if close:
+            error.help(f"did you mean `{close}`?")
         return None
     sink.add_source(source)
     return source

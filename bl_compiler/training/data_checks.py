@@ -156,7 +156,9 @@ def _finite(array: Array, spec: InputSpec, path: str, sink: Sink) -> bool:
     bad = nans | infinite
     if not bad.any():
         return True
-    counts = [f"{n} {word}" for n, word in ((int(nans.sum()), "NaN"), (int(infinite.sum()), "infinite values")) if n]
+    endless = int(infinite.sum())
+    words = "infinite value" if endless == 1 else "infinite values"
+    counts = [f"{n} {word}" for n, word in ((int(nans.sum()), "NaN"), (endless, words)) if n]
     sink.error(
         "BLC0014",
         f"array `{spec.name}` of `{path}` holds {' and '.join(counts)}, the first at {_index(bad)}",
@@ -188,6 +190,8 @@ def _check_support(array: Array, support: Support, spec: InputSpec, path: str, s
             error.help(f"these labels count from 1: `{spec.name} - 1` counts from 0")
         elif most >= support.classes:
             error.help(f"the largest label is {most}: the model needs {most + 1} classes, or the data other labels")
+    if not error.helps:
+        error.help("correct or drop these examples, leave them out with `where MASK`, or observe another distribution")
 
 
 def _outside(array: Array, support: Support) -> NDArray[np.bool_] | None:

@@ -5,8 +5,7 @@ Invariant: nothing is unpickled, and only the arrays asked for are read. May imp
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bl_compiler.diagnostics import Sink
+from bl_compiler.suggest import similar_file
 
 Array = NDArray[np.generic]
 
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, NotImplementedError, SyntaxError)
-"""What a truncated, foreign or hand-made file makes NumPy and zipfile raise."""
+_MOST = 120
+"""The characters of another program's message that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def read_npz(path: str, wanted: Collection[str] | None, sink: Sink) -> NpzFile |
                     if array is None:
                         return None
                     arrays[name] = array
-    except _DAMAGE as fault:
+    except Exception as fault:  # noqa: BLE001 - a damaged file makes zipfile and NumPy raise almost anything
         sink.error("BLC0010", f"`{path}` is not a complete .npz file: {_reason(fault)}").help(
             "write it again with `numpy.savez`; an interrupted download or copy leaves such files"
         )
@@ -58,7 +58,10 @@ def _looks_right(path: str, sink: Sink) -> bool:
         with Path(path).open("rb") as file:
             head = file.read(6)
     except (OSError, ValueError) as fault:
-        sink.error("BLC0010", f"cannot read `{path}`: {_reason(fault)}")
+        error = sink.error("BLC0010", f"cannot read `{path}`: {_reason(fault)}")
+        close = similar_file(path)
+        if close:
+            error.help(f"did you mean `{close}`?")
         return False
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return True
@@ -78,9 +81,11 @@ def _member(archive: np.lib.npyio.NpzFile, name: str, path: str, sink: Sink) -> 
     try:
         found = archive[name]
     except MemoryError:
-        sink.error("BLC0010", f"array `{name}` of `{path}` does not fit into memory")
+        sink.error("BLC0010", f"array `{name}` of `{path}` does not fit into memory").help(
+            "store it in a smaller dtype, or fewer examples"
+        )
         return None
-    except _DAMAGE as fault:
+    except Exception as fault:  # noqa: BLE001 - as above: the header of an array is a Python literal
         if "allow_pickle" in str(fault) or "Object arrays" in str(fault):
             sink.error("BLC0010", f"array `{name}` of `{path}` holds Python objects").help(
                 "store arrays of numbers: unpickling objects could run any code, so `blc` never does"
@@ -96,4 +101,7 @@ def _member(archive: np.lib.npyio.NpzFile, name: str, path: str, sink: Sink) -> 
 
 def _reason(fault: BaseException) -> str:
     text = (getattr(fault, "strerror", None) or str(fault).strip("'\"") or type(fault).__name__).split("\n")[0]
-    return text[:1].lower() + text[1:].rstrip(".")
+    # Addresses differ from run to run, and NumPy may quote a whole header.
+    text = re.sub(r" at 0x[0-9a-f]+", "", text).rstrip(".")
+    text = text if len(text) <= _MOST else f"{text[:_MOST]}…"
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text

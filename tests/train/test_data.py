@@ -6,6 +6,7 @@ Invariant: no JAX.
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ def test_integers_in_range_convert(dtype: type) -> None:
     }
 
 
-@pytest.mark.parametrize(("value", "word"), [(np.nan, "1 NaN"), (-np.inf, "1 infinite values")])
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "1 NaN"), (-np.inf, "1 infinite value")])
 def test_values_that_are_not_finite_are_counted_and_placed(value: float, word: str) -> None:
     x = GOOD["x"].astype(np.float64)
     x[7, 1, 2] = value
@@ -264,6 +265,42 @@ def test_other_files_are_told(tmp_path: Path) -> None:
         assert read_npz(str(tmp_path / name), None, sink) is None
         assert [d.code for d in sink.errors] == ["BLC0010"]
         assert words in sink.errors[0].message
+
+
+def header(text: str) -> bytes:
+    """The start of an array file that says `text` of itself."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        header("{" * 15 + "\n"),
+        header("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }"),
+        header("{'descr': '<f4', 'fortran_order': False, 'shape': " + "(" * 3000 + ")" * 3000 + ", }"),
+        header("(print(1),)"),
+        b"\x93NUMPY\x09\x00",
+        b"\x93NUM",
+        b"",
+    ],
+)
+def test_damaged_array_headers_are_told_in_one_line(tmp_path: Path, damaged: bytes) -> None:
+    path = tmp_path / "d.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", damaged)
+    sink = Sink()
+    found = read_npz(str(path), None, sink)
+    # What is no array at all comes as bytes, which `bind` refuses.
+    assert (found is None) == bool(sink.errors)
+    assert all(d.code == "BLC0010" and d.helps for d in sink.errors)
+    assert all(len(d.message) < len(str(path)) + 200 and " at 0x" not in d.message for d in sink.errors)
+
+
+def test_a_misspelled_file_is_guessed(tmp_path: Path) -> None:
+    np.savez(tmp_path / "train.npz", x=np.zeros(3))
+    sink = Sink()
+    assert read_npz(str(tmp_path / "trian.npz"), None, sink) is None
+    assert sink.errors[0].helps == [f"did you mean `{tmp_path / 'train.npz'}`?"]
 
 
 # --- minibatches -----------------------------------------------------------------------------------------------------

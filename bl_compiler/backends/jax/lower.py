@@ -19,6 +19,7 @@ from bl_compiler.backends.jax import compat
 from bl_compiler.backends.jax.program import Program
 from bl_compiler.diagnostics import BackendError, UnavailableError
 from bl_compiler.ir.types import Dim, DType, TensorType
+from bl_compiler.targets import Target
 
 T = TypeVar("T")
 
@@ -189,15 +190,24 @@ def jitted(program: Program, entry: str, *, draws: int = DRAWS, **options: Any) 
     return jax.jit(entry_function(program, entry, draws=draws), **options)
 
 
+def platform_of(target: Target | str) -> str:
+    """JAX's name for what a target, or the text of one, is lowered for.
+
+    >>> platform_of("gpu"), platform_of("tpu:v5e:2x4")
+    ('cuda', 'tpu')
+    """
+    return (Target.parse(target) if isinstance(target, str) else target).platform
+
+
 def lower(
-    program: Program, entry: str, platform: str = "cpu", *, batch: int | None = None, draws: int = DRAWS
+    program: Program, entry: str, target: Target | str = "cpu", *, batch: int | None = None, draws: int = DRAWS
 ) -> Lowered:
     """Lower an entry point to StableHLO; neither the platform's plugin nor a device is needed.
 
     Args:
         program: the program.
         entry: the entry point's name, such as `train_step`.
-        platform: `cpu`, `cuda` or `tpu`.
+        target: what to lower for, such as `cpu`, `cuda` or `tpu`.
         batch: the value of symbolic sizes; None leaves them symbolic.
         draws: how many draws `predict`, `log_likelihood` and `sample` make.
 
@@ -206,7 +216,7 @@ def lower(
         BackendError: JAX cannot lower it for the platform.
     """
     program.require_available()
-    function = jitted(program, entry, draws=draws)
+    function, platform = jitted(program, entry, draws=draws), platform_of(target)
 
     def trace() -> Any:
         with compat.fresh_traces():
@@ -224,15 +234,16 @@ def lower(
 
 
 def compile_entry(
-    program: Program, entry: str, platform: str = "cpu", *, batch: int | None = None, draws: int = DRAWS
+    program: Program, entry: str, target: Target | str = "cpu", *, batch: int | None = None, draws: int = DRAWS
 ) -> Executable:
-    """Compile an entry point for a platform of this machine.
+    """Compile an entry point for a device of this machine.
 
     Raises:
-        UnavailableError: the platform is not here.
+        UnavailableError: there is no such device here.
         BackendError: XLA refuses the program, or its memory does not suffice.
     """
     program.require_available()
+    platform = platform_of(target)
     try:
         device = jax.devices(platform)[0]
     except RuntimeError as error:

@@ -22,8 +22,8 @@ from bl_compiler.diagnostics import CompileError
 from tests.unit.jax.models import SOURCES, data, program
 
 FACTS = Facts(
-    platform="tpu",
     target="tpu:v5e:2x4",
+    platform="tpu",
     pipeline="canonicalize,dce",
     options={"level": 1},
     versions={"blc": "0.1.0"},
