@@ -1,6 +1,6 @@
 """Prints how long the front end and the passes take: start-up, a 200-line model, graphs of up to 10,000 nodes.
 
-    python benchmarks/front_end.py
+python benchmarks/front_end.py
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def command_seconds(arguments: list[str], repeats: int = 7) -> float:
 
 def stages(lines: int) -> tuple[int, float, float, float]:
     """Nodes of the model function, and seconds to parse, to lower, and for all passes."""
-    from bl_compiler.driver.optimize import entry_points, optimize
     from bl_compiler.diagnostics import Sink
+    from bl_compiler.driver.optimize import entry_points, optimize
     from bl_compiler.frontend.lower import lower
     from bl_compiler.frontend.sources import load_sources
     from bl_compiler.frontend.state import LowerSettings
@@ -71,7 +71,13 @@ def main() -> None:
     for lines in (250, 500, 1000, 2000, 3100):
         nodes, parse, lower, passes = stages(lines)
         total = parse + lower + passes
-        print(f"| {lines} | {nodes} | {parse:.2f} | {lower:.2f} | {passes:.2f} | {total:.2f} | {total / nodes * 1e6:.0f} |")
+        cells = (
+            str(lines),
+            str(nodes),
+            *(f"{t:.2f}" for t in (parse, lower, passes, total)),
+            f"{total / nodes * 1e6:.0f}",
+        )
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The benchmarked networks as an expert writes them by hand in JAX and optax: the alternative the emitted step is measured against.
+"""The benchmarked networks as an expert writes them by hand in JAX and optax, to measure the emitted step against.
 
 Invariant: nothing here imports bl_compiler.
 """
@@ -6,6 +6,7 @@ Invariant: nothing here imports bl_compiler.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -50,12 +51,14 @@ class Network:
         """A fresh training state."""
         keys = jax.random.split(jax.random.key(seed), len(self.kernels) + 1)
         params: dict[str, Any] = {"others": {k: jnp.array(v) for k, v in self.others.items()}}
-        params["loc"] = {name: _glorot(key, shape) for (name, shape), key in zip(self.kernels.items(), keys, strict=False)}
+        shapes = zip(self.kernels.items(), keys, strict=False)
+        params["loc"] = {name: _glorot(key, shape) for (name, shape), key in shapes}
         if self.bayesian:
             raw = float(jnp.log(jnp.expm1(0.01)))
             params["raw"] = {name: jnp.full(shape, raw) for name, shape in self.kernels.items()}
         statistics = {k: jnp.array(v) for k, v in self.statistics.items()}
-        return {"params": params, "statistics": statistics, "opt": self.optimizer.init(params), "key": keys[-1], "step": jnp.array(0)}
+        state = {"params": params, "statistics": statistics, "opt": self.optimizer.init(params)}
+        return {**state, "key": keys[-1], "step": jnp.array(0)}
 
     def _loss(self, params: dict[str, Any], statistics: Params, batch: dict[str, jax.Array], key: jax.Array) -> Any:
         kl = jnp.float32(0.0)
@@ -92,7 +95,7 @@ class Network:
 def mlp(*, bayesian: bool) -> Network:
     """784-512-512-10 with ReLU."""
     sizes = (784, 512, 512, 10)
-    kernels = {f"w{i}": (a, b) for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))}
+    kernels = {f"w{i}": (a, b) for i, (a, b) in enumerate(pairwise(sizes))}
     others = {f"b{i}": jnp.zeros(b) for i, b in enumerate(sizes[1:])}
 
     def apply(w: Params, b: Params, statistics: Params, x: jax.Array) -> tuple[jax.Array, Params]:

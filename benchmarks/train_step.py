@@ -2,7 +2,8 @@
 
     python benchmarks/train_step.py            # all four workloads, medians and ratios, as Markdown
 
-Blocks of steps of the two programs alternate; the ratio is the median over pairs of blocks. FLOPs and bytes are XLA's own.
+Blocks of steps of the two programs alternate; the ratio is the median over pairs of blocks. FLOPs and bytes are
+XLA's own.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def main() -> None:
         if arguments.only.lower() in name.lower():
             steps = arguments.steps if "MLP" in name else max(arguments.steps // 5, 2)
             r = measure(name, pairs=arguments.pairs, steps=steps)
-            print(f"| {name} | {r['ours']:.2f} | {r['hand']:.2f} | {r['ratio']:.3f} | {r['flops']:.4f} | {r['bytes']:.4f} |", flush=True)
+            times = f"{r['ours']:.2f} | {r['hand']:.2f} | {r['ratio']:.3f}"
+            print(f"| {name} | {times} | {r['flops']:.4f} | {r['bytes']:.4f} |", flush=True)
 
 
 if __name__ == "__main__":
