@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
@@ -17,10 +17,10 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
 
 def similar_file(path: str) -> str | None:
     """The file beside a missing `path` whose name is most like it, or None."""
-    folder, name = os.path.split(path)
+    missing = Path(path)
     try:
-        beside = os.listdir(folder or ".")
+        beside = sorted(found.name for found in missing.parent.iterdir())
     except (OSError, ValueError):
         return None
-    close = did_you_mean(name, beside) if name not in beside else None
-    return os.path.join(folder, close) if close else None
+    close = did_you_mean(missing.name, beside) if missing.name not in beside else None
+    return str(missing.with_name(close)) if close else None

@@ -1,13 +1,15 @@
 """Checkpoints of a run: complete or absent, never half.
 
-Layout: `FOLDER/1000/` holds `state/` (written by orbax) and `checkpoint.json`. A checkpoint is written under a
-hidden name and renamed when every byte is on disk, so a full disk, an interrupt or a crash leaves earlier ones alone.
+Layout: `FOLDER/1000/` holds `state/` (written by orbax) and `checkpoint.json`, which has digests of the files in it.
+A checkpoint is written under a hidden name and renamed when every byte is on disk, so a full disk, an interrupt or a
+crash leaves earlier ones alone.
 May import: floors 0-1, numpy; jax and orbax inside functions.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -97,6 +99,7 @@ class Checkpoints:
                 "version": VERSION,
                 "step": step,
                 "arrays": {name: [array.dtype.name, list(array.shape)] for name, array in sorted(state.items())},
+                "files": _digests(partial / "state"),
                 "notes": dict(notes),
             }
             text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
@@ -124,18 +127,34 @@ class Checkpoints:
         Raises:
             CheckpointError: It is missing, damaged, or of another version.
         """
-        path = self.path(step)
-        try:
-            manifest = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
-            if manifest["version"] != VERSION:
-                raise CheckpointError(
-                    f"`{path}` has the version {manifest['version']}; this blc reads {VERSION}", code="BLC0901"
-                )
+        with self._reading(step) as path:
+            manifest = _manifest(path)
+            # Orbax must not see damaged files: its threads print tracebacks of their own.
+            found = _digests(path / "state")
+            for name, digest in manifest["files"].items():
+                if found.get(name) != digest:
+                    raise ValueError(f"`state/{name}` {'changed' if name in found else 'is missing'}")
             wanted = {
                 name: np.empty(shape, _dtype(dtype)) for name, (dtype, shape) in sorted(manifest["arrays"].items())
             }
             state = _read_arrays(path / "state", wanted)
             return Checkpoint(int(manifest["step"]), state, dict(manifest["notes"]))
+
+    def notes(self, step: int) -> dict[str, Any]:
+        """The notes of a checkpoint.
+
+        Raises:
+            CheckpointError: It is missing, damaged, or of another version.
+        """
+        with self._reading(step) as path:
+            return dict(_manifest(path)["notes"])
+
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[Path]:
+        """Tell what goes wrong with a step's checkpoint."""
+        path = self.path(step)
+        try:
+            yield path
         except _FAULTS as fault:
             others = [f"{other}" for other in self.steps() if other != step]
             raise CheckpointError(
@@ -149,6 +168,11 @@ class Checkpoints:
             for path in self.folder.glob(f"{_PARTIAL}*"):
                 shutil.rmtree(path, ignore_errors=True)
 
+    def remove_all(self) -> None:
+        """Remove all checkpoints, and nothing else that is in the folder."""
+        self.clean()
+        self.remove_after(-1)
+
     def remove_after(self, step: int) -> None:
         """Remove the checkpoints of later steps."""
         for later in self.steps():
@@ -159,6 +183,25 @@ class Checkpoints:
         for step in self.steps()[: -self._keep]:
             if step != best:
                 shutil.rmtree(self.path(step), ignore_errors=True)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
+    if manifest["version"] != VERSION:
+        raise CheckpointError(
+            f"`{path}` has the version {manifest['version']}; this blc reads {VERSION}", code="BLC0901"
+        )
+    return manifest
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file below a folder."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def _write_arrays(path: Path, state: Mapping[str, Array]) -> None:
@@ -202,7 +245,9 @@ def _dtype(name: str) -> np.dtype[Any]:
 
 def _reason(fault: BaseException) -> str:
     """The cause in a few words; the messages of tensorstore run over lines and end in the system's error."""
-    text = getattr(fault, "strerror", None) or str(fault).strip("'\"") or type(fault).__name__
+    if isinstance(fault, KeyError):
+        return f"it has no {fault}"
+    text = getattr(fault, "strerror", None) or str(fault) or type(fault).__name__
     for mark, words in (
         ("os_error_code='28'", "no space left on device"),
         ("os_error_code='27'", "file too large"),

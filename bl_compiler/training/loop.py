@@ -295,7 +295,7 @@ class MetricsFile:
         """Keep the records up to `step` and drop later ones."""
         lines = []
         if step and self._path.is_file():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     keep = int(json.loads(line)["step"]) <= step
                 except (ValueError, KeyError, TypeError):

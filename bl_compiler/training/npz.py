@@ -100,7 +100,7 @@ def _member(archive: np.lib.npyio.NpzFile, name: str, path: str, sink: Sink) -> 
 
 
 def _reason(fault: BaseException) -> str:
-    text = (getattr(fault, "strerror", None) or str(fault).strip("'\"") or type(fault).__name__).split("\n")[0]
+    text = (getattr(fault, "strerror", None) or str(fault) or type(fault).__name__).split("\n")[0]
     # Addresses differ from run to run, and NumPy may quote a whole header.
     text = re.sub(r" at 0x[0-9a-f]+", "", text).rstrip(".")
     text = text if len(text) <= _MOST else f"{text[:_MOST]}…"

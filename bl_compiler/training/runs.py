@@ -93,8 +93,7 @@ class RunFolder:
             partial.write_text(json.dumps(run.to_json(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
             partial.replace(self.path / MANIFEST)
         except OSError as fault:
-            reason = (fault.strerror or str(fault)).lower()
-            raise CheckpointError(f"cannot write to `{self.path}`: {reason}", code="BLC0903") from fault
+            raise cannot_write(self.path, fault) from fault
 
     def check_same(self, run: Run) -> None:
         """Raise `CheckpointError` (BLC0019) if continuing with `run` would not continue what was started here."""
@@ -143,10 +142,16 @@ class RunFolder:
         )
 
     def _best(self, newest: int) -> int | None:
-        path = self.checkpoints.path(newest) / "checkpoint.json"
-        notes = json.loads(path.read_text(encoding="utf-8"))["notes"]
-        best = notes.get("best_step")
+        best = self.checkpoints.notes(newest).get("best_step")
         return int(best) if best is not None else None
+
+
+def cannot_write(folder: Path, fault: OSError) -> CheckpointError:
+    """What to tell of a folder that the system refuses to write to."""
+    reason = (fault.strerror or str(fault)).lower()
+    return CheckpointError(
+        f"cannot write to `{folder}`: {reason}", help="name another folder with `--out`", code="BLC0903"
+    )
 
 
 def _joined(words: list[str]) -> str:

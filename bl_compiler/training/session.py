@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from bl_compiler.training.loop import Diverged, Result, Settings, Watcher, train
 from bl_compiler.training.needs import Needs
 from bl_compiler.training.npz import read_npz
 from bl_compiler.training.protocol import Trainable
-from bl_compiler.training.runs import Run, RunFolder
+from bl_compiler.training.runs import Run, RunFolder, cannot_write
 
 MODEL_FILE = "model.json"
 
@@ -218,15 +217,7 @@ def run_training(
         CheckpointError: The folder cannot be written.
     """
     request, folder = prepared.request, prepared.folder
-    if prepared.start is None:
-        _begin(prepared, model)
-    else:
-        # The identity is the same; what is good to know, such as the step to reach, may be new.
-        folder.write(prepared.run)
-    try:
-        folder.metrics.start(prepared.start.step if prepared.start else 0)
-    except OSError as fault:
-        raise CheckpointError(f"cannot write to `{folder.path}`: {(fault.strerror or str(fault)).lower()}") from fault
+    _write_head(prepared, model)
     evaluate = None
     settings = request.settings
     if prepared.held_out is not None:
@@ -247,20 +238,22 @@ def run_training(
     )
 
 
-def _begin(prepared: Prepared, model: Module) -> None:
-    """Make the folder of a new run; an old run there goes away first."""
+def _write_head(prepared: Prepared, model: Module) -> None:
+    """Write all of the folder but checkpoints; those of an old run go away first.
+
+    A resumed run is the same run, but what is good to know of it, such as the step to reach, may be new.
+    """
     from bl_compiler.ir.serde import to_json
 
-    folder = prepared.folder
+    folder, start = prepared.folder, prepared.start
     try:
-        if folder.exists():
-            shutil.rmtree(folder.checkpoints.folder, ignore_errors=True)
-        folder.path.mkdir(parents=True, exist_ok=True)
+        if start is None and folder.exists():
+            folder.checkpoints.remove_all()
+        folder.write(prepared.run)
         (folder.path / MODEL_FILE).write_text(json.dumps(to_json(model)) + "\n", encoding="utf-8")
+        folder.metrics.start(start.step if start else 0)
     except OSError as fault:
-        reason = (fault.strerror or str(fault)).lower()
-        raise CheckpointError(f"cannot write to `{folder.path}`: {reason}", code="BLC0903") from fault
-    folder.write(prepared.run)
+        raise cannot_write(folder.path, fault) from fault
 
 
 def report_failure(fault: CheckpointError | Diverged, out: Path, sink: Sink) -> None:

@@ -76,8 +76,8 @@ def load_trained(path: Path, *, checkpoint: str | None = None) -> Trained:
 def _model(path: Path) -> Module:
     try:
         data: dict[str, Any] = json.loads((path / MODEL_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
+        return from_json(data, CORE_OPS)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as fault:
         raise CheckpointError(
-            f"`{path / MODEL_FILE}` cannot be read", help="the run's folder is incomplete: train again"
+            f"`{path / MODEL_FILE}` cannot be read", help="the run's folder is damaged: `blc train --resume` mends it"
         ) from fault
-    return from_json(data, CORE_OPS)

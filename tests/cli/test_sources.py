@@ -80,6 +80,15 @@ def test_a_missing_file_is_among_the_findings(blc: Shell) -> None:
     assert done.out.startswith("error[BLC0001]: cannot read `missing.blg`: no such file or directory\nm.blg:4:16:")
 
 
+def test_a_misspelled_file_is_guessed_and_an_empty_name_is_not_a_folder(blc: Shell) -> None:
+    blc.write("a/model.blg", UGLY)
+    assert "did you mean `a/model.blg`?" in blc("check", "a/modle.blg").out
+    assert "help" not in blc("check", "nowhere/modle.blg").out
+    done = blc("fmt", "")
+    assert (done.code, blc.read("a/model.blg")) == (2, UGLY)
+    assert "the name of a file is empty" in done.err
+
+
 def test_layers_alone_are_no_error(blc: Shell) -> None:
     blc.write("blocks.blg", "layer block(x, units=4) { return x |> dense(units) |> relu }\n")
     assert blc("check", "blocks.blg") == (0, "", "")

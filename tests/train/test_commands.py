@@ -248,6 +248,57 @@ def test_too_few_examples_for_a_batch_are_told_with_the_way_out(blc: Shell) -> N
     assert "train with `--batch 45` or fewer" in done.err
 
 
+@pytest.mark.parametrize("name", ["checkpoint.json", "state/_METADATA", "state/manifest.ocdbt", "state/d"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut", "flipped"])
+def test_damaged_checkpoints_are_told_with_the_way_out(blc: Shell, name: str, damage: str) -> None:
+    folder = Path("run/checkpoints")
+    assert blc(*TRAIN, "--out", "run", "--steps", "4", "--checkpoint-every", "2").code == 0
+    path = folder / "4" / name
+    path = next(path.iterdir()) if path.is_dir() else path
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    damaged = {"empty": b"", "cut": whole[:half], "flipped": whole[:half] + b"\xff" + whole[half + 1 :]}
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(damaged[damage])
+    elif name == "checkpoint.json":
+        return  # then it is no checkpoint, and the one before is the last
+    for command in (("evaluate", "run", "--data", "data.npz"), (*TRAIN, "--out", "run", "--resume")):
+        done = blc(*command)
+        assert (done.code, done.out) == (2, "")
+        assert "error[BLC0018]: the checkpoint `run/checkpoints/4` cannot be read" in done.err
+        assert "delete it; there are also those of the steps 2" in done.err
+        assert "Traceback" not in done.err
+    assert blc("evaluate", "run", "--data", "data.npz", "--checkpoint", "2", "--draws", "2").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("metrics.jsonl", b"\xff\xfe\n[1]\n7\n"), ("model.json", b"[1]"), ("model.json", b"\xff"), ("model.json", None)],
+)
+def test_a_resumed_run_mends_the_rest_of_its_folder(blc: Shell, name: str, text: bytes | None) -> None:
+    assert blc(*TRAIN, "--out", "run", "--steps", "2").code == 0
+    path = Path("run", name)
+    path.unlink()
+    if text is not None:
+        path.write_bytes(text)
+    if name == "model.json":
+        broken = blc("evaluate", "run", "--data", "data.npz")
+        assert broken.code == 2
+        assert "`blc train --resume` mends it" in broken.err
+    done = blc(*TRAIN, "--out", "run", "--resume", "--steps", "3")
+    assert done.code == 0, done.err
+    assert blc("evaluate", "run", "--data", "data.npz", "--draws", "2").code == 0
+
+
+def test_force_removes_checkpoints_and_nothing_else(blc: Shell) -> None:
+    assert blc(*TRAIN, "--out", "run", "--steps", "2").code == 0
+    blc.write("run/checkpoints/notes.txt", "precious")
+    assert blc(*TRAIN, "--out", "run", "--steps", "1", "--force").code == 0
+    assert Checkpoints(Path("run/checkpoints")).steps() == [1]
+    assert blc.read("run/checkpoints/notes.txt") == "precious"
+
+
 def test_a_folder_that_is_no_run_is_told(blc: Shell) -> None:
     blc.write("no/run.txt", "")
     for name in ("no", "missing", "data.npz"):
