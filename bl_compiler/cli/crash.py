@@ -28,7 +28,7 @@ def report_crash(fault: BaseException, arguments: Sequence[str], term: Terminal)
     term.err("  = note: this is a defect of blc, not of your model\n")
     reproducer = getattr(fault, "reproducer", None)
     if reproducer:
-        term.err(f"  = note: `blc opt {reproducer} --resume` replays the failing pass; attach that file, too\n")
+        term.err(f"  = note: `blc repro {reproducer}` replays the failing pass; attach that file, too\n")
     if path is not None:
         term.err(f"  = help: please attach this file to a bug report: {path}\n")
     return Exit.INTERNAL

@@ -40,6 +40,7 @@ COMMANDS = {
     },
     "Tools": {
         "opt": ("cmd_opt", "Run passes over a model or IR file"),
+        "repro": ("cmd_repro", "Replay a reproducer of an internal error, or shrink it"),
         "completion": ("cmd_completion", "Print a completion script for a shell"),
         "version": ("cmd_version", "Show the versions of blc and what it stands on"),
     },

@@ -159,13 +159,20 @@ def write_reproducer(
     directory: Path, module: Module, pipeline: Pipeline, versions: Mapping[str, str], error: Exception | None = None
 ) -> Path:
     """Write a module with the pipeline that it is to go through; the name of the file follows from its content."""
+    text = reproducer_text(module, pipeline, versions, error)
+    path = directory / f"{_REPRODUCER}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.blir"
+    directory.mkdir(parents=True, exist_ok=True)
+    _written(path, text)
+    return path
+
+
+def reproducer_text(
+    module: Module, pipeline: Pipeline, versions: Mapping[str, str], error: Exception | None = None
+) -> str:
+    """The text of a reproducer: header and module."""
     entries = {_REPRODUCER: "1", "pipeline": str(pipeline)}
     entries["versions"] = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     if error is not None:
         first = str(error).strip().partition("\n")[0]
         entries["error"] = f"{type(error).__name__}: {first}"
-    text = header_text(entries) + print_module(module)
-    path = directory / f"{_REPRODUCER}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.blir"
-    directory.mkdir(parents=True, exist_ok=True)
-    _written(path, text)
-    return path
+    return header_text(entries) + print_module(module)
