@@ -160,6 +160,11 @@ def _stored(instructions: list[dis.Instruction], position: int) -> str | None:
             above = {0: size - 1, size - 1: 0}.get(above, above)
         elif _rebuilds(instructions, position) and above < size:
             above, position = size - 1 - above, position + 1
+        elif instruction.opname == "JUMP_FORWARD":
+            # The first branch of `h = a if condition else b`.
+            targets = (i for i, other in enumerate(instructions) if other.offset >= instruction.argval)
+            position = next(targets, len(instructions))
+            continue
         else:
             popped, pushed = _effect(instruction)
             if popped > above:

@@ -31,7 +31,21 @@ WORDS = (
     *("zeros", "ones", "elbo", "iwae", "map", "mle", "adam", "sgd", "positive", "simplex", "interval", "logits"),
     *("probs", "loc", "units", "axis", "name", "shape", "sample", "log_prob", "f32", "i32", "bool", "u8"),
 )
-SIGNS = tuple("+-*/%@<>()[]{},:.=~|") + ("|>", "**", "//", "...", "==", "!=", "<=", ">=", "and", "or", "not", "in", "by")
+SIGNS = tuple("+-*/%@<>()[]{},:.=~|") + (
+    "|>",
+    "**",
+    "//",
+    "...",
+    "==",
+    "!=",
+    "<=",
+    ">=",
+    "and",
+    "or",
+    "not",
+    "in",
+    "by",
+)
 STATEMENTS = (
     "let q = x",
     "let h = x |> dense(3)",

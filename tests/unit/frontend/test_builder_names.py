@@ -90,10 +90,11 @@ def test_while_and_if(model: bl.Model, x: bl.Expression) -> None:
     assert lets(model) == ["h = x * 3", "h_1 = h * 2"]
 
 
-def test_conditional_expression_is_not_named(model: bl.Model, x: bl.Expression) -> None:
-    h = x * 2 if lets(model) == [] else x * 3
+@pytest.mark.parametrize("condition", [True, False])
+def test_conditional_expression(model: bl.Model, x: bl.Expression, condition: bool) -> None:
+    h = x * 2 if condition else x * 3
     bl.predict("p", h)
-    assert lets(model) == []
+    assert lets(model) == [f"h = x * {2 if condition else 3}"]
 
 
 def test_attribute_is_named(model: bl.Model, x: bl.Expression) -> None:
