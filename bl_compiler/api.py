@@ -110,7 +110,7 @@ def save(program: Program, folder: str | PathLike[str], *, target: str = "cpu", 
         program: What `compile` gave.
         folder: Where to.
         target: What its StableHLO is for.
-        force: Whether to replace a folder that is no bundle.
+        force: Whether to write into a folder that is no bundle; what it holds stays.
 
     Raises:
         CompileError: The folder is something else, or cannot be written.

@@ -112,7 +112,9 @@ class Options:
         _one_of("form of IR", self.ir_form, IR_FORMS)
         for kind in self.emit:
             _one_of("kind of output", kind, EMIT_KINDS)
-        if not self.emit or ("none" in self.emit and len(self.emit) > 1):
+        if not self.emit:
+            raise OptionError("`--emit` names no kind of output", help=f"known: {', '.join(EMIT_KINDS)}")
+        if "none" in self.emit and len(self.emit) > 1:
             raise OptionError("`--emit none` stands alone", help="name the kinds you want, or `none` for no output")
         if isinstance(self.batch, int) and self.batch < 1:
             raise OptionError(f"`--batch` is {self.batch}", help="write a positive integer or `dynamic`")
@@ -152,7 +154,8 @@ class Options:
         for code, entry in CODES.items():
             if not entry.lint:
                 continue
-            level: LintLevel = "allow" if entry.group in OFF_BY_DEFAULT else "warn"
+            shown = "warnings" in self.warn or entry.group not in OFF_BY_DEFAULT
+            level: LintLevel = "warn" if shown and "warnings" not in self.allow else "allow"
             for names in ({entry.group}, {entry.lint, code}):
                 level = self._stated(names) or level
             levels[code] = "deny" if level == "warn" and "warnings" in self.deny else level

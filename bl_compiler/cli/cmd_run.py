@@ -13,8 +13,8 @@ import click
 
 from bl_compiler.cli.exits import Exit, exit_of
 from bl_compiler.cli.files import STDIN, reader_for, write_atomic
+from bl_compiler.cli.framework import NumberRange, opt, terminal
 from bl_compiler.cli.framework import command as declare
-from bl_compiler.cli.framework import opt, terminal
 from bl_compiler.cli.model_options import lint_options, model_options, options_of, pass_options
 from bl_compiler.cli.tables import table
 from bl_compiler.diagnostics import CompileError, Sink
@@ -81,7 +81,7 @@ ENTRIES = ("sample", "prior", "predict", "loss", "log_likelihood", "init")
 @opt(
     "--tolerance",
     section="Output",
-    type=click.FloatRange(0),
+    type=NumberRange(0),
     default=1e-4,
     metavar="T",
     help="Of --compare, relative [default: 1e-4].",

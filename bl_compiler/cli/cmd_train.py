@@ -14,8 +14,8 @@ import click
 
 from bl_compiler.cli.exits import Exit, exit_of
 from bl_compiler.cli.files import STDIN, reader_for
+from bl_compiler.cli.framework import NumberRange, opt, terminal
 from bl_compiler.cli.framework import command as declare
-from bl_compiler.cli.framework import opt, terminal
 from bl_compiler.cli.interrupts import Interrupts
 from bl_compiler.cli.model_options import lint_options, model_options, options_of, pass_options
 from bl_compiler.cli.progress import TrainingDisplay
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 @opt(
     "--validation",
     section="Training",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=NumberRange(0, 1, max_open=True),
     metavar="F",
     help="Hold out this fraction.",
 )

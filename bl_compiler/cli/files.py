@@ -84,7 +84,7 @@ def write_atomic(path: Path, data: str | bytes) -> None:
         partial.replace(path)
     except OSError as fault:
         reason = (fault.strerror or str(fault)).lower()
-        raise OptionError(f"cannot write `{path}`: {reason}", code="BLC0903") from fault
+        raise OptionError(f"cannot write `{path}`: {reason}", help="name another file", code="BLC0903") from fault
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ May import: floor 0, click, `cli.config`, `cli.exits`, `cli.term`.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -44,6 +45,17 @@ class Opt(click.Option):
 def opt(*names: str, section: str, **kwargs: Any) -> Callable[[F], F]:
     """Declare an option of a command."""
     return click.option(*names, cls=Opt, section=section, **kwargs)
+
+
+class NumberRange(click.FloatRange):
+    """A range that NaN, which no comparison keeps out, is not in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, or a usage error."""
+        found = float(super().convert(value, param, ctx))
+        if math.isnan(found):
+            self.fail(f"{value} is not a number", param, ctx)
+        return found
 
 
 class State:

@@ -110,11 +110,11 @@ def _guarded(arguments: list[str], term: Terminal) -> int:
     except OptionError as fault:
         return _fail(term, Exit.USAGE, fault.code, fault.message, fault.help)
     except UnavailableError as fault:
-        return _fail(term, Exit.UNAVAILABLE, "BLC0602", str(fault))
+        return _fail(term, Exit.UNAVAILABLE, "BLC0602", str(fault), "`blc list targets` says what is usable here")
     except BackendError as fault:
         return _fail(term, Exit.BACKEND, "BLC0603", str(fault))
     except MemoryError:
-        return _fail(term, Exit.BACKEND, "BLC0603", "memory ran out")
+        return _fail(term, Exit.BACKEND, "BLC0603", "memory ran out", "a smaller `--batch` needs less")
     except (KeyboardInterrupt, click.Abort):
         term.note("interrupted")
         return Exit.INTERRUPTED
@@ -153,8 +153,8 @@ def _usage(fault: click.UsageError, term: Terminal) -> int:
     elif isinstance(fault, click.NoSuchOption):
         code, message = "BLC0003", f"unknown option `{fault.option_name}` of `{path}`"
         known = [name for param in fault.ctx.command.params for name in param.opts] if fault.ctx else []
-        close = did_you_mean(fault.option_name, [name for name in known if name.startswith("--")])
-        help_text = f"did you mean `{close}`?" if close else help_text
+        close = did_you_mean(fault.option_name.strip("-"), [name[2:] for name in known if name.startswith("--")])
+        help_text = f"did you mean `--{close}`?" if close else help_text
     else:
         text = fault.format_message().replace("'", "`").rstrip(".")
         message = text[:1].lower() + text[1:]

@@ -64,7 +64,7 @@ def write(
     *,
     force: bool,
 ) -> None:
-    """Write a bundle, or replace one.
+    """Write a bundle, or replace one; files of others stay.
 
     Raises:
         CompileError: The folder is something else (BLC0903), or cannot be written.

@@ -17,7 +17,7 @@ from bl_compiler.ir.graph import Module
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.ops_dist import base_family
 from bl_compiler.ir.types import distribution
-from bl_compiler.options import Options
+from bl_compiler.options import OptionError, Options
 from bl_compiler.passes.base import Evaluator, Instrument, PassContext
 from bl_compiler.passes.densities import kl_form
 from bl_compiler.passes.dumps import DumpIR, Reproducer, write_reproducer
@@ -27,6 +27,7 @@ from bl_compiler.passes.instruments import PrintIR, StopAfter, TimePasses, Verif
 from bl_compiler.passes.journal import Journal
 from bl_compiler.passes.manager import run_pipeline
 from bl_compiler.passes.pipeline import Pipeline
+from bl_compiler.passes.registry import PASSES
 
 Emit = Callable[[str], None]
 
@@ -165,6 +166,9 @@ def _names(given: tuple[str, ...]) -> tuple[str, ...] | None:
     """The passes to print at, as `PrintIR` takes them: None for never, empty for all."""
     if not given:
         return None
+    for name in given:
+        if name != "*" and name not in PASSES:
+            raise OptionError.unknown("pass", name, list(PASSES))
     return () if "*" in given else given
 
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from bl_compiler.diagnostics import Abort, Sink
 from bl_compiler.frontend import ast
+from bl_compiler.frontend.builder import ModelBuilder
 from bl_compiler.frontend.declarations import read_objective
 from bl_compiler.frontend.expressions import evaluate
 from bl_compiler.frontend.lints import run_lints, unused_names
@@ -17,7 +18,6 @@ from bl_compiler.frontend.sources import Sources
 from bl_compiler.frontend.state import Env, LowerSettings, State
 from bl_compiler.frontend.statements import run
 from bl_compiler.frontend.values import Beliefs, Bound, Frame, Scope, UserLayer, describe
-from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.graph import Module
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.opspec import OpSet
@@ -40,7 +40,7 @@ def lower(
         layers: the layers and functions the language knows.
         ops: the ops of the IR.
     """
-    state = State(sink, GraphBuilder(ops, "model"), layers, settings)
+    state = State(sink, ModelBuilder(ops, "model"), layers, settings)
     model = _pick(state, sources.main, settings.model)
     state.evaluate = partial(evaluate, state)
     state.run = partial(run, state)

@@ -7,14 +7,18 @@ May import: floor 0, `types`, `attrs`, `opspec`, `graph`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from bl_compiler.ir.attrs import Attrs
 from bl_compiler.ir.opspec import Effect, OpSpec
-from bl_compiler.ir.types import Type, TypeRuleError
+from bl_compiler.ir.types import TensorType, Type, TypeRuleError
 
 SITED = (Effect.DRAWS, Effect.OBSERVES)
 """Effects whose nodes carry a site."""
+
+MOST_ELEMENTS = 2**53
+"""More do not fit into any memory, and into few of the counters of JAX and XLA."""
 
 _MISUSE = (AssertionError, TypeError, ValueError, KeyError, IndexError, AttributeError)
 
@@ -27,9 +31,17 @@ def infer_types(op: OpSpec, operands: Sequence[Type], attrs: Attrs) -> tuple[Typ
     """
     op.check_arity(len(operands))
     try:
-        return tuple(op.infer(operands, attrs))
+        found = tuple(op.infer(operands, attrs))
     except _MISUSE as fault:
         raise TypeRuleError(f"`{op.name}` has an attribute of the wrong kind: {_describe(fault)}") from fault
+    for type_ in found:
+        if isinstance(type_, TensorType) and _elements(type_) > MOST_ELEMENTS:
+            raise TypeRuleError(f"an array {type_} has more elements than any machine holds")
+    return found
+
+
+def _elements(type_: TensorType) -> int:
+    return math.prod(size for size in type_.shape if isinstance(size, int))
 
 
 def _describe(fault: Exception) -> str:

@@ -141,7 +141,7 @@ class StopAfter(Instrument):
         """Refuse a name that is not in the pipeline."""
         if all(each.name != self.name for each in pipeline):
             message = f"cannot stop after `{self.name}`, which is not in the pipeline `{pipeline}`"
-            raise CompileError([Diagnostic("BLC0402", Severity.ERROR, message)])
+            raise CompileError([Diagnostic("BLC0402", Severity.ERROR, message, helps=["name one of its passes"])])
 
     def stop(self, record: PassRecord) -> bool:
         """Stop there."""

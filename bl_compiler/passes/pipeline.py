@@ -191,6 +191,8 @@ class _Parser:
             field = known.get(option.replace("_", "-"))
             if field is None:
                 raise error(f"pass `{name}` has no option `{option}`", did_you_mean(option, known))
+            if field.name in values:
+                raise error(f"option `{option}` of `{name}` is given twice")
             if not self._mark("="):
                 raise self._unexpected("`=`")
             values[field.name] = self._value(hints[field.name], f"option `{option}` of `{name}`")

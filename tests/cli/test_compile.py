@@ -73,6 +73,22 @@ def test_a_folder_of_others_is_left_alone(model: Shell) -> None:
     assert model("compile", "m.blg", "-o", "file/x").code == 2
 
 
+def test_force_writes_beside_what_is_there(model: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.write("m.blc/thesis.tex", "years of work")
+    model.write("m.blc/figures/a.tex", "more")
+    for target in ("cpu", "tpu"):
+        done = model("compile", "m.blg", "--force", "--target", target)
+        assert done.code == 0, done.err
+        assert model.files("m.blc") == sorted([*BUNDLE, "thesis.tex", "figures/a.tex"])
+        assert json.loads(model("info", "m.blc").out)["target"] == target
+    assert model.read("m.blc/thesis.tex") == "years of work"
+    (model.folder / "here").mkdir()
+    monkeypatch.chdir(model.folder / "here")
+    for _ in range(2):
+        assert model("compile", "../m.blg", "-o", ".").code == 0
+    assert model.files("here") == BUNDLE
+
+
 def test_a_failed_compile_leaves_the_bundle_before_it(model: Shell) -> None:
     model("compile", "m.blg")
     before = model.read("m.blc/manifest.json")

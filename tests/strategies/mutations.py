@@ -1,6 +1,7 @@
-"""Programs that are almost right: programs of the examples and of the corpus with tokens exchanged.
+"""Programs that are almost right: random ones, and those of the examples and the corpus, with tokens exchanged.
 
-Invariant: draws are texts, of which most parse, so that the stages after the parser see them. May import: hypothesis.
+Invariant: draws are texts, of which many parse, so that the stages after the parser see them.
+May import: hypothesis, `programs`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import re
 from pathlib import Path
 
 from hypothesis import strategies as st
+
+from tests.strategies.programs import programs
 
 _TESTS = Path(__file__).parents[1]
 FOLDERS = (_TESTS.parent / "examples", _TESTS / "corpus" / "language", _TESTS / "golden" / "errors")
@@ -31,20 +34,9 @@ WORDS = (
     *("zeros", "ones", "elbo", "iwae", "map", "mle", "adam", "sgd", "positive", "simplex", "interval", "logits"),
     *("probs", "loc", "units", "axis", "name", "shape", "sample", "log_prob", "f32", "i32", "bool", "u8"),
 )
-SIGNS = tuple("+-*/%@<>()[]{},:.=~|") + (
-    "|>",
-    "**",
-    "//",
-    "...",
-    "==",
-    "!=",
-    "<=",
-    ">=",
-    "and",
-    "or",
-    "not",
-    "in",
-    "by",
+SIGNS = (
+    *"+-*/%@<>()[]{},:.=~|",
+    *("|>", "**", "//", "...", "==", "!=", "<=", ">=", "and", "or", "not", "in", "by"),
 )
 STATEMENTS = (
     "let q = x",
@@ -67,7 +59,7 @@ STATEMENTS = (
     "repeat 3 from h = x { next h }",
 )
 
-texts = st.sampled_from(TEXTS)
+texts = st.one_of(st.sampled_from(TEXTS), *[programs().map(lambda p: p.text)] * 3)
 literals = st.sampled_from([*NUMBERS, '""', '"same"', '"relu"', '"a/b"', "[]", "()", "[1, 2]", "(3,)"])
 words = st.one_of(st.sampled_from(WORDS), literals, st.sampled_from(SIGNS))
 

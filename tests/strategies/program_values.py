@@ -1,6 +1,7 @@
 """Well-typed expressions of random programs: arrays with what is known about them, and the stages they may go through.
 
-Invariant: a stage drawn for an array fits it, and keeps numbers of moderate size moderate. May import: hypothesis, `ast`.
+Invariant: a stage drawn for an array fits it, and keeps numbers of moderate size moderate.
+May import: hypothesis, `ast`.
 """
 
 from __future__ import annotations

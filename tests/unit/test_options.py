@@ -213,6 +213,7 @@ def test_options_are_frozen() -> None:
         ({"warn": ("pedantic",), "allow": ("unused-name",)}, "allow"),
         ({"allow": ("pedantic",), "deny": ("unused-name",)}, "deny"),
         ({"deny": ("warnings",)}, "allow"),
+        ({"warn": ("warnings",)}, "warn"),
         ({"deny": ("warnings",), "warn": ("pedantic",)}, "deny"),
     ],
 )
@@ -227,3 +228,5 @@ def test_levels_of_a_pedantic_lint(stated: dict[str, tuple[str, ...]], level: Li
 def test_other_lints_speak_by_default() -> None:
     assert Options().lint_levels()["BLC0355"] == "warn"
     assert Options(deny=("warnings",)).lint_levels()["BLC0355"] == "deny"
+    assert Options(allow=("warnings",)).lint_levels()["BLC0355"] == "allow"
+    assert Options(allow=("warnings",), warn=("unused-option",)).lint_levels()["BLC0355"] == "warn"

@@ -119,26 +119,30 @@ def write_bundle(
 ) -> Path:
     """Write a bundle; on failure nothing is left behind, and an older bundle stays as it was.
 
+    Files of others in the directory stay.
+
     Args:
         directory: where to put it.
         program: the program.
         facts: what to record.
         entries: the entry points to hold as StableHLO.
-        force: whether to replace a directory that is no bundle.
+        force: whether to write into a directory that is no bundle.
 
     Raises:
         CompileError: there is something else (BLC0903), or it cannot be written.
     """
     directory = Path(directory)
     if directory.exists() and not force and not is_bundle(directory):
-        _fail("BLC0903", f"`{directory}` is not a bundle of blc", "name another directory, or replace it by force")
+        _fail("BLC0903", f"`{directory}` is not a bundle of blc", "name another directory, or write into it by force")
     files = bundle_files(program, facts, entries)
-    scratch = directory.with_name(f".{directory.name}.{os.getpid()}")
+    # Resolved, because `.` has no name and a link would be renamed itself.
+    place = directory.resolve()
+    scratch = place.with_name(f".{place.name or 'blc'}.{os.getpid()}")
     try:
         scratch.mkdir(parents=True)
         for name, content in files.items():
             (scratch / name).write_bytes(content)
-        _replace(scratch, directory)
+        _replace(scratch, place)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         _fail("BLC0903", f"`{directory}` cannot be written: {reason}", "check the path and its permissions")
@@ -152,6 +156,14 @@ def _replace(scratch: Path, directory: Path) -> None:
     if not directory.exists():
         scratch.rename(directory)
         return
+    before = _bundle_names(directory)
+    if directory == Path.cwd() or any(path.name not in before for path in directory.iterdir()):
+        for path in sorted(scratch.iterdir(), key=lambda path: path.name == MANIFEST):
+            path.replace(directory / path.name)
+            before.discard(path.name)
+        for name in before:
+            (directory / name).unlink(missing_ok=True)
+        return
     # A directory cannot be renamed over another one, so the old one steps aside first.
     aside = scratch.with_name(scratch.name + ".old")
     directory.rename(aside)
@@ -161,6 +173,14 @@ def _replace(scratch: Path, directory: Path) -> None:
         aside.rename(directory)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _bundle_names(directory: Path) -> set[str]:
+    """The files of the bundle in a directory, if there is one."""
+    try:
+        return {MANIFEST, *json.loads((directory / MANIFEST).read_bytes())["files"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
 
 
 def is_bundle(directory: str | os.PathLike[str]) -> bool:

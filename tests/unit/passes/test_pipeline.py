@@ -65,6 +65,7 @@ def test_levels_stand_for_their_pipelines() -> None:
         ("nothing{", "expected the name of an option, found the end", 9),
         ("nothing{fst=true}", "pass `nothing` has no option `fst`", 9),
         ("nothing{fast}", "expected `=`, found `}`", 13),
+        ("nothing{fast=true,fast=false}", "option `fast` of `nothing` is given twice", 19),
         ("nothing{fast=maybe}", "option `fast` of `nothing` cannot be `maybe`", 14),
         ("nothing{sizes=[1,x]}", "option `sizes` of `nothing` cannot be `x`", 18),
         ("nothing{sizes=[1", "expected `,` or `]`, found the end", 17),
