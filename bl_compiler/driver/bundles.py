@@ -73,7 +73,8 @@ def write(
     from bl_compiler.backends.jax.artifact import write_bundle
 
     # A folder of single files that blc wrote before is no bundle and still ours.
-    write_bundle(folder, program, facts_of(compiled, options, sources), force=force or is_ours(folder))
+    ours = is_ours(folder)
+    write_bundle(folder, program, facts_of(compiled, options, sources), force=force or ours, clear=ours)
 
 
 def is_ours(folder: Path) -> bool:

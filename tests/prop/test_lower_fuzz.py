@@ -106,7 +106,6 @@ def test_every_beginning_of_a_program(text: str) -> None:
 
 # --- extreme arguments -----------------------------------------------------------------------------------------------
 
-SHAPES = ("f32[b, 4]", "f32[b, 8, 8, 3]")
 EXTREMES = (
     *("0", "-1", "1000000000000", "9223372036854775807", "1e30", "true", "none", '"x"'),
     *("[1000000000000]", "[]", "[[1]]", "x", "dense(2)", "b"),
@@ -124,11 +123,11 @@ def written(spec: LayerSpec, odd: ParamSpec, value: str) -> str:
 @pytest.mark.parametrize("name", LAYERS)
 def test_odd_arguments_of_every_layer(name: str) -> None:
     spec = LAYERS[name]
+    shape = "f32[b, 8, 8, 3]" if "2d" in name else "f32[b, 8, 3]" if "1d" in name else "f32[b, 4]"
     for odd in spec.params:
-        for shape in SHAPES:
-            for value in EXTREMES:
-                call = written(spec, odd, value)
-                checked(f"model m {{ plate b[2] of 4\n input x: {shape}\n predict p = {call}\n}}")
+        for value in EXTREMES:
+            call = written(spec, odd, value)
+            checked(f"model m {{ plate b[2] of 4\n input x: {shape}\n predict p = {call}\n}}")
 
 
 @laws

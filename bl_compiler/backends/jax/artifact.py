@@ -116,10 +116,11 @@ def write_bundle(
     *,
     entries: Iterable[str] = ENTRIES,
     force: bool = False,
+    clear: bool = False,
 ) -> Path:
     """Write a bundle; on failure nothing is left behind, and an older bundle stays as it was.
 
-    Files of others in the directory stay.
+    What else is in the directory stays, unless it is to be cleared.
 
     Args:
         directory: where to put it.
@@ -127,6 +128,7 @@ def write_bundle(
         facts: what to record.
         entries: the entry points to hold as StableHLO.
         force: whether to write into a directory that is no bundle.
+        clear: whether nothing in the directory is worth keeping.
 
     Raises:
         CompileError: there is something else (BLC0903), or it cannot be written.
@@ -142,7 +144,7 @@ def write_bundle(
         scratch.mkdir(parents=True)
         for name, content in files.items():
             (scratch / name).write_bytes(content)
-        _replace(scratch, place)
+        _replace(scratch, place, clear=clear)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         _fail("BLC0903", f"`{directory}` cannot be written: {reason}", "check the path and its permissions")
@@ -151,12 +153,13 @@ def write_bundle(
     return directory
 
 
-def _replace(scratch: Path, directory: Path) -> None:
+def _replace(scratch: Path, directory: Path, *, clear: bool) -> None:
     """Put a finished directory in its place."""
     if not directory.exists():
         scratch.rename(directory)
         return
-    before = _bundle_names(directory)
+    before = {path.name for path in directory.iterdir()} if clear else _bundle_names(directory)
+    # The working directory would be gone for the shell that is in it.
     if directory == Path.cwd() or any(path.name not in before for path in directory.iterdir()):
         for path in sorted(scratch.iterdir(), key=lambda path: path.name == MANIFEST):
             path.replace(directory / path.name)
