@@ -99,7 +99,7 @@ def test_the_version_is_that_of_the_project() -> None:
         (["info", "missing.blg"], "cannot read `missing.blg`: no such file or directory"),
         (["train", "m.blg", "--data", "d.npz", "--out", "o", "--validation", "nan"], "nan is not a number"),
         (["check", "m.blg", "--modle", "m"], "did you mean `--model`?"),
-        (["compile", "m.blg", "--print-ir-after=ces"], "did you mean `cse`?"),
+        (["compile", "m.blg", "--print-ir-after=flod"], "did you mean `fold`?"),
         (["compile", "m.blg", "--emit", ","], "`--emit` names no kind of output"),
         (["list", "pases"], "`passes`"),
         (["explain", "conv2"], "did you mean `conv2d`?"),
