@@ -233,4 +233,5 @@ def _optimizer_argument(state: State, key: str, expr: ast.Expr, env: Env) -> obj
 
 def refuse_mesh(state: State, statement: ast.Mesh | ast.Shard, env: Env) -> NoReturn:
     """Sharding comes later."""
-    state.not_yet("`mesh`" if isinstance(statement, ast.Mesh) else "`shard`", statement.span)
+    word = "mesh" if isinstance(statement, ast.Mesh) else "shard"
+    state.not_yet(f"`{word}`", state.word(word, statement.span))

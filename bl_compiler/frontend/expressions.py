@@ -154,8 +154,8 @@ def _pipe(state: State, expr: ast.Pipe, env: Env) -> object:
     return value
 
 
-def _planned(what: str) -> Callable[[State, ast.Expr, Env], object]:
-    return lambda state, expr, env: state.not_yet(what, expr.span)
+def _planned(word: str) -> Callable[[State, ast.Expr, Env], object]:
+    return lambda state, expr, env: state.not_yet(f"`{word}`", state.word(word, expr.span))
 
 
 def _stray(state: State, expr: ast.Expr, env: Env) -> object:
@@ -173,8 +173,8 @@ _RULES: Mapping[type[ast.Expr], Callable[..., object]] = {
     ast.Index: _index,
     ast.Call: _call,
     ast.Pipe: _pipe,
-    ast.Repeat: _planned("`repeat`"),
-    ast.Scan: _planned("`scan`"),
+    ast.Repeat: _planned("repeat"),
+    ast.Scan: _planned("scan"),
     ast.Slice: _stray,
     ast.Ellipsis: _stray,
     ast.Named: _stray,

@@ -168,7 +168,7 @@ def test_texts_of_nothing(text: str) -> None:
 
 # --- depth and size --------------------------------------------------------------------------------------------------
 
-DEEP = 5000
+DEEP = 2000
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def chain(make: Callable[[int], str], count: int) -> str:
 
 def test_long_programs() -> None:
     assert checked(
-        f"model m {{ let h0 = zeros[2]\n {chain(lambda i: f'let h{i} = h{i - 1} + 1', 3000)}\n predict p = h2999 }}"
+        f"model m {{ let h0 = zeros[2]\n {chain(lambda i: f'let h{i} = h{i - 1} + 1', 1500)}\n predict p = h1499 }}"
     )
     assert checked(f"model m {{ {chain(lambda i: f'predict p{i} = {i}', 2000)} }}")
     many = errors(f"model m {{ {chain(lambda i: f'let h{i} = nothing{i}', 500)} }}")

@@ -229,9 +229,9 @@ def test_several_faults_are_several_errors() -> None:
         ("return x", "BLC0209", "return x"),
         ("next x", "BLC0209", "next x"),
         ("emit x", "BLC0209", "emit x"),
-        ("mesh data=3", "BLC0210", "mesh data=3"),
-        ("shard batch -> data", "BLC0210", "shard batch -> data"),
-        ("repeat 3 { }", "BLC0210", "repeat 3 { }"),
+        ("mesh data=3", "BLC0210", "mesh"),
+        ("shard batch -> data", "BLC0210", "shard"),
+        ("repeat 3 { }", "BLC0210", "repeat"),
     ],
 )
 def test_wrong_statements(statement: str, code: str | None, pointed: str | None) -> None:
