@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -80,6 +81,7 @@ def group(ctx: click.Context, config: str | None, color: str | None, version: bo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `blc` with these arguments (those of the process for None); returns the exit code."""
+    _open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if "_BLC_COMPLETE" in os.environ:
         from click.shell_completion import shell_complete
@@ -96,6 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
+
+
+def _open_streams() -> None:
+    """Stand in for streams that the caller closed (`>&-`), which Python leaves out."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
 
 
 def _guarded(arguments: list[str], term: Terminal) -> int:

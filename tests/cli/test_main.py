@@ -212,6 +212,24 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     assert len(done.stdout) == 10
 
 
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 1), ("2>&-", 1), (">&- 2>&- <&-", 1), ("<&-", 0)])
+def test_closed_streams_end_quietly(tmp_path: Path, closed: str, code: int) -> None:
+    (tmp_path / "m.blg").write_text(BROKEN, encoding="utf-8")
+    # Without a stdin, `-` reads an empty text.
+    command = f"{sys.executable} -m bl_compiler check {'-' if closed == '<&-' else 'm.blg'} {closed}; echo $? >status"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "status").read_text() == f"{code}\n"
+
+
 class Tty(io.StringIO):
     """A terminal."""
 
