@@ -104,7 +104,7 @@ def _open_streams() -> None:
     """Stand in for streams that the caller closed (`>&-`), which Python leaves out."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open to the end
 
 
 def _guarded(arguments: list[str], term: Terminal) -> int:
