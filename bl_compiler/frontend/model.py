@@ -100,8 +100,17 @@ def param(name: str, type: Type, init: object, constraint: object = None) -> Exp
 
 def option(name: str, value: object) -> Expression:
     """A compile-time constant that `defines` can override."""
-    _model("option").add_option(name, tree_of(value))
+    tree = tree_of(value)
+    if not _is_literal(tree):
+        raise TypeError("an option is a number, a string, a truth value or a list of them")
+    _model("option").add_option(name, tree)
     return _named(name)
+
+
+def _is_literal(tree: ast.Expr) -> bool:
+    if isinstance(tree, (ast.ListExpr, ast.TupleExpr)):
+        return all(map(_is_literal, tree.items))
+    return isinstance(tree, ast.Literal)
 
 
 def let(name: str, value: object) -> Expression:

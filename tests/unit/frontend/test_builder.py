@@ -174,6 +174,8 @@ def test_arrays_have_no_place_in_a_model() -> None:
         lambda x: x | print,
         lambda x: bl.f32[object()],
         lambda x: bl.dim(a=1, b=2),
+        lambda x: bl.option("o", [x]),
+        lambda x: bl.option("o", bl.relu),
         lambda x: bl.layer(lambda *a: a),
         lambda x: bl.sample("z", bl.Normal(0, 1).by(bl.point), by=bl.point),
         lambda x: bl.believe(kernel=bl.Normal(0, 1), layers=x + 1).__enter__(),
