@@ -45,6 +45,7 @@ class ModelWarning(UserWarning):
 
 def compile(
     model: Model | str | PathLike[str],
+    /,
     target: str = "cpu",
     *,
     defines: Mapping[str, Constant] | None = None,
@@ -58,7 +59,7 @@ def compile(
         target: What to compile for.
         defines: Values for the model's options.
         batch: The size of the first plate, in place of the model's; "dynamic" leaves it open.
-        **options: The other fields of `Options`, such as `level=2` or `deny=("warnings",)`.
+        **options: The other fields of `Options`, such as `level=2`, or `model="name"` where a file holds several.
 
     Returns:
         The program; its functions are pure JAX.

@@ -55,6 +55,15 @@ def test_options_are_those_of_the_command_line(path: Path) -> None:
         bl.compile(path, mesh="data=4")
 
 
+def test_one_of_several_models_is_chosen(tmp_path: Path) -> None:
+    file = tmp_path / "two.blg"
+    body = "{ plate batch[4] input y: f32[batch] param m: f32[] = 0.0 observe y ~ Normal(m, 1) }"
+    file.write_text(f"model first {body}\nmodel second {body}\n", encoding="utf-8")
+    with pytest.raises(bl.CompileError, match="second"):
+        bl.compile(file)
+    assert bl.compile(file, model="second").name == "second"
+
+
 def test_errors_show_the_source(tmp_path: Path) -> None:
     (tmp_path / "m.blg").write_text(REGRESSION.replace("dense(width)", "dens(width)"), encoding="utf-8")
     with pytest.raises(bl.CompileError, match=r"error\[BLC0201\][\s\S]*did you mean `dense`"):

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bl_compiler.backends.jax.compat import is_used_up
 from bl_compiler.backends.jax.interface import Feed, Parameter
 from bl_compiler.diagnostics import CompileError, Diagnostic, Sink
 from bl_compiler.ir.types import DType
@@ -42,8 +43,11 @@ class Checker:
         found: Diagnostic = sink.error(CODE, message, at=at, label=label).help(help_text)
         return InputError([found], self._sources)
 
-    def names(self, what: str, given: Iterable[str], known: Iterable[str], needed: Iterable[str]) -> None:
+    def names(self, what: str, given: object, known: Iterable[str], needed: Iterable[str]) -> None:
         """Raise unless all given names are known and all needed ones given."""
+        if not isinstance(given, Mapping):
+            message = f"a dict with a value for each {what} is expected, found `{type(given).__name__}`"
+            raise self.fault(message, 'pass values by name: `{"x": x}`')
         known, given = list(known), list(given)
         for name in given:
             if name not in known:
@@ -128,6 +132,37 @@ class Checker:
             if shape != parameter.type.shape:
                 message = f"parameter `{path}` has the shape {_text(shape)}, the program takes {parameter.type}"
                 raise self.fault(message, "pass parameters that `init` of this program gave")
+            dtype = given[path].dtype if hasattr(given[path], "dtype") else np.asarray(given[path]).dtype
+            if _kind(dtype) not in _ACCEPTED[_kind(np.dtype(_NUMPY[parameter.type.dtype]))]:
+                message = f"parameter `{path}` has the element type {dtype}, the program takes {parameter.type.dtype}"
+                raise self.fault(message, "pass parameters that `init` of this program gave")
+        self.alive("parameters", given)
+
+    def alive(self, what: str, tree: Any) -> None:
+        """Raise if a training step has reused the memory of some array."""
+        if any(map(is_used_up, jax.tree.leaves(tree))):
+            message = f"the {what} were used up by a training step"
+            raise self.fault(message, "go on with the state that `train_step` returned")
+
+    def seed(self, given: Any) -> Any:
+        """A seed or key.
+
+        Raises:
+            InputError: it is none, or JAX would take it for another number.
+        """
+        if isinstance(given, (int, np.integer)) and 0 <= given < 2**32:
+            return given
+        is_array = isinstance(given, (jax.Array, np.ndarray))
+        if is_array and (given.ndim == 1 or _kind(given.dtype) == "integer" or jax.numpy.issubdtype(given.dtype, _KEY)):
+            return given
+        raise self.fault(f"the seed is {given!r}", f"pass an integer from 0 to {2**32 - 1}, or a key of `jax.random`")
+
+    def examples(self, given: Mapping[str, Any], known: Mapping[str, Feed]) -> None:
+        """Raise if a plate has no examples: their mean would be no number."""
+        for name, array in given.items():
+            for dim, size in zip(known[name].type.dims, np.shape(array), strict=True):
+                if dim.is_plate and size == 0:
+                    raise self.fault(f"input `{name}` holds no examples", "feed at least one", known[name].span)
 
     def sizes(self, given: Mapping[str, Any] | None, plates: Iterable[str], needed: Iterable[str]) -> dict[str, Any]:
         """Run-time sizes as numbers.
@@ -151,6 +186,7 @@ class Checker:
         }
 
 
+_KEY = jax.dtypes.prng_key
 _NUMPY = {
     DType.BOOL: "bool",
     DType.U8: "uint8",

@@ -59,6 +59,11 @@ def fresh_traces() -> Iterator[None]:
         _set_option("jax_xla_profile_version", before)
 
 
+def is_used_up(array: object) -> bool:
+    """Whether a call that was given an array has reused its memory; of a traced array nobody knows."""
+    return isinstance(array, jax.Array) and not isinstance(array, jax.core.Tracer) and array.is_deleted()
+
+
 def shape_of(shape: Sequence[Any], dtype: str) -> Any:
     """An array by its sizes, which may be symbolic, and element type."""
     return jax.ShapeDtypeStruct(tuple(shape), dtype)  # type: ignore[no-untyped-call]

@@ -115,7 +115,7 @@ class Program:
 
     def init(self, seed: Any) -> Params:
         """Initial raw parameters and statistics."""
-        return self._call("init", as_key(seed))  # type: ignore[no-any-return]
+        return self._call("init", self._key(seed))  # type: ignore[no-any-return]
 
     def constrained(self, params: Params) -> Params:
         """The parameters' values in their constrained spaces, statistics unchanged."""
@@ -147,11 +147,11 @@ class Program:
             return other.loss(params, inputs, seed, sizes, step)
         self._check.params(params, self.interface.params)
         fed = self._fed("loss", inputs)
-        return self._call("loss", params, fed, as_key(seed), self._sizes("loss", sizes), step)  # type: ignore[no-any-return]
+        return self._call("loss", params, fed, self._key(seed), self._sizes("loss", sizes), step)  # type: ignore[no-any-return]
 
     def train_init(self, seed: Any) -> State:
         """The state before the first training step."""
-        return self._call("train_init", as_key(seed))  # type: ignore[no-any-return]
+        return self._call("train_init", self._key(seed))  # type: ignore[no-any-return]
 
     def train_step(
         self, state: State, inputs: Mapping[str, Any], sizes: Mapping[str, Any] | None = None
@@ -165,6 +165,7 @@ class Program:
             InputError: the arguments do not fit the program.
         """
         self._check.names("entry of the state", state, _STATE, _STATE)
+        self._check.alive("arrays of the state", state)
         fed = self._fed("train_step", inputs)
         return self._call("train_step", state, fed, self._sizes("train_step", sizes))  # type: ignore[no-any-return]
 
@@ -181,7 +182,7 @@ class Program:
             return other.predict(params, inputs, seed, draws)
         self._check.params(params, self.interface.params)
         fed = self._fed("predict", inputs)
-        return self._call("predict", params, fed, as_key(seed), draws=self._draws(draws))  # type: ignore[no-any-return]
+        return self._call("predict", params, fed, self._key(seed), draws=self._draws(draws))  # type: ignore[no-any-return]
 
     def log_likelihood(
         self, params: Params, inputs: Mapping[str, Any], seed: Any, draws: int = 32
@@ -196,7 +197,7 @@ class Program:
             return other.log_likelihood(params, inputs, seed, draws)
         self._check.params(params, self.interface.params)
         fed = self._fed("log_likelihood", inputs)
-        return self._call("log_likelihood", params, fed, as_key(seed), draws=self._draws(draws))  # type: ignore[no-any-return]
+        return self._call("log_likelihood", params, fed, self._key(seed), draws=self._draws(draws))  # type: ignore[no-any-return]
 
     def log_joint(
         self,
@@ -246,7 +247,7 @@ class Program:
             return other.sample(params, seed, inputs, draws, weights)
         self._check.params(params, self.interface.params)
         fed = self._fed(graphs[weights], inputs or {})
-        return self._call("sample", params, as_key(seed), fed, draws=self._draws(draws), weights=weights)  # type: ignore[no-any-return]
+        return self._call("sample", params, self._key(seed), fed, draws=self._draws(draws), weights=weights)  # type: ignore[no-any-return]
 
     def require_available(self) -> None:
         """Raise unless JAX can represent the program's element types here.
@@ -289,8 +290,10 @@ class Program:
             self._flexible = self._make_flexible()
         return self._flexible
 
-    def _other_examples(self, entry: str, inputs: Mapping[str, Any]) -> bool:
+    def _other_examples(self, entry: str, inputs: object) -> bool:
         """Whether some input differs from its declaration in the number of examples and in nothing else."""
+        if not isinstance(inputs, Mapping):
+            return False  # told by `_fed`
         differs = False
         for name in self.interface.needed_inputs(entry):
             dims, shape = self.interface.inputs[name].type.dims, np.shape(inputs.get(name, ()))
@@ -301,7 +304,13 @@ class Program:
 
     def _fed(self, entry: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         needed = self.interface.needed_inputs(entry)
-        return self._check.feeds("input", inputs, self.interface.inputs, needed)
+        fed = self._check.feeds("input", inputs, self.interface.inputs, needed)
+        if entry in ("loss", "train_step"):
+            self._check.examples(fed, self.interface.inputs)
+        return fed
+
+    def _key(self, seed: Any) -> jax.Array:
+        return as_key(self._check.seed(seed))
 
     def _sizes(self, entry: str, sizes: Mapping[str, Any] | None) -> dict[str, Any]:
         plates = [plate.name for plate in self.module.plates]

@@ -59,6 +59,10 @@ def test_a_step_uses_up_its_state() -> None:
     program().train_step(state, data())
     with pytest.raises(RuntimeError, match="deleted"):
         np.asarray(state["params"]["noise"])
+    with pytest.raises(InputError, match="the arrays of the state were used up by a training step"):
+        program().train_step(state, data())
+    with pytest.raises(InputError, match="the parameters were used up by a training step"):
+        program().loss(state["params"], data(), 0)
 
 
 def test_predictions_follow_the_law_of_total_variance() -> None:
@@ -134,6 +138,9 @@ def test_symbolic_batches_take_any_number_of_examples() -> None:
     params = free.init(0)
     for size in (1, 4, 9):
         assert free.log_likelihood(params, data(size), 0, draws=2)["y"].shape == (2, size)
+    for entry in (lambda: free.loss(params, data(0), 0), lambda: free.train_step(free.train_init(0), data(0))):
+        with pytest.raises(InputError, match="input `x` holds no examples"):
+            entry()
     with pytest.raises(InputError, match="`x` has 4 and `y` has 9"):
         free.loss(params, {"x": data(4)["x"], "y": data(9)["y"]}, 0)
     with pytest.raises(ValueError, match="no input of this entry point has the size"):
@@ -166,6 +173,18 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
         lambda p: p.loss({**p.init(0), "noise": np.zeros(2)}, {"x": X, "y": Y}, 0),
         ("parameter `noise` has the shape [2]", "that `init` of this program gave"),
     ),
+    "parameter kind": (
+        lambda p: p.loss({**p.init(0), "noise": np.complex64(1j)}, {"x": X, "y": Y}, 0),
+        ("parameter `noise` has the element type complex64",),
+    ),
+    "list": (lambda p: p.loss(p.init(0), [X, Y], 0), ("value for each input is expected, found `list`", "by name")),
+    "none": (lambda p: p.loss(None, {"x": X, "y": Y}, 0), ("for each parameter is expected, found `NoneType`",)),
+    "no state": (lambda p: p.train_step(None, {"x": X, "y": Y}), ("found `NoneType`",)),
+    "no rows": (lambda p: p.loss(p.init(0), {"x": X[:0], "y": Y[:0]}, 0), ("`x` has the shape [0, 3]",)),
+    "seed": (lambda p: p.init(-1), ("the seed is -1", "from 0 to 4294967295")),
+    "large seed": (lambda p: p.init(2**32), ("the seed is 4294967296",)),
+    "float seed": (lambda p: p.init(np.ones(())), ("the seed is array(1.)",)),
+    "no seed": (lambda p: p.init(None), ("the seed is None",)),
     "draws": (lambda p: p.predict(p.init(0), {"x": X}, 0, draws=0), ("`draws` is 0", "positive integer")),
     "weights": (lambda p: p.sample(p.init(0), 0, {"x": X}, weights="both"), ("`weights` is 'both'",)),
     "site": (lambda p: p.log_joint(p.init(0), {"dense": X}, {"x": X, "y": Y}), ("no site `dense`", "dense/kernel")),
