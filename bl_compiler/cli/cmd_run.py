@@ -119,6 +119,8 @@ def command(
     fed: dict[str, Any] = _read(inputs, set(types)) if inputs else made_up(types, model, seed)
     if types and not inputs:
         term.note("inputs are random: give `--inputs` for others")
+    if inputs and model is not None:
+        _check_values(fed, model, inputs, sink)
     state = _read(params, set(program.params)) if params else program.init(seed)
     if compare:
         return _compare(program, entries, state, fed, seed, samples, tolerance)
@@ -174,6 +176,22 @@ def _read(path: str, wanted: set[str]) -> dict[str, Any]:
     return dict(file.arrays)
 
 
+def _check_values(fed: Mapping[str, Any], model: Module, path: str, sink: Sink) -> None:
+    """Refuse values that the model's distributions cannot produce; names, shapes and types are the program's to check.
+
+    Raises:
+        CompileError: There are some.
+    """
+    from bl_compiler.training.data_checks import check_values
+    from bl_compiler.training.specs import input_specs
+
+    for name, spec in input_specs(model).items():
+        if name in fed and fed[name].ndim == len(spec.type.shape) and fed[name].dtype.kind in "biuf":
+            check_values(fed[name], spec, path, sink, supports=True)
+    if sink.errors:
+        raise CompileError(sink.diagnostics, sink.sources)
+
+
 def _packed(arrays: Mapping[str, Any]) -> bytes:
     from bl_compiler.training.predict import npz_bytes
 
@@ -184,7 +202,8 @@ def _moments(array: Any) -> tuple[float, float, float, float]:
     import numpy as np
 
     x = array.astype(np.float64)
-    return (float(x.mean()), float(x.std()), float(x.min()), float(x.max())) if x.size else (0.0, 0.0, 0.0, 0.0)
+    with np.errstate(invalid="ignore"):  # an infinite log density has no standard deviation
+        return (float(x.mean()), float(x.std()), float(x.min()), float(x.max())) if x.size else (0.0, 0.0, 0.0, 0.0)
 
 
 def _compare(program: Program, entries: Module, state: Any, fed: Any, seed: int, samples: int, tolerance: float) -> int:

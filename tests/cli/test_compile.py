@@ -311,6 +311,21 @@ def test_entry_points_run_on_random_inputs(blc: Shell) -> None:
         assert name in [line.split()[0] for line in done.out.splitlines()]
 
 
+def test_inputs_of_a_run_are_checked_like_training_data(blc: Shell) -> None:
+    blc.write("m.blg", CLASSES)
+    x = np.zeros((8, 3), np.float32)
+    for name, arrays, code in (
+        ("label", {"x": x, "label": np.full(8, 4, np.int32)}, "BLC0016"),
+        ("nan", {"x": x + np.nan, "label": np.zeros(8, np.int32)}, "BLC0014"),
+        ("shape", {"x": x[:, :2], "label": np.zeros(8, np.int32)}, "BLC0605"),
+    ):
+        np.savez(f"{name}.npz", **arrays)
+        done = blc("run", "m.blg", "--entry", "loss", "--inputs", f"{name}.npz")
+        assert (done.code, done.out) == (1, "")
+        assert f"error[{code}]" in done.err
+    assert blc("run", "m.blg", "--entry", "predict", "--inputs", "label.npz").code == 0
+
+
 def test_results_follow_from_the_seed_and_go_to_a_file(model: Shell) -> None:
     x = np.ones((8, 3), np.float32)
     np.savez(model.folder / "in.npz", x=x, y=np.ones(8, np.float32))
