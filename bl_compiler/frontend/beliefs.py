@@ -9,10 +9,11 @@ from typing import NoReturn
 
 from bl_compiler.frontend import ast
 from bl_compiler.frontend.arguments import written_arguments
-from bl_compiler.frontend.library import ESTIMATORS, PLANNED_ESTIMATORS, PLANNED_POSTERIORS, POSTERIORS
+from bl_compiler.frontend.library import ESTIMATORS, PLANNED_POSTERIORS, POSTERIORS
 from bl_compiler.frontend.state import Env, State
 from bl_compiler.frontend.values import Belief, FamilyRef, Poison, PosteriorForm, describe, is_distribution
 from bl_compiler.ir.constraints import CONSTRAINTS
+from bl_compiler.ir.estimators import AUTO, Estimator
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.types import DistType
 from bl_compiler.source import Span
@@ -59,22 +60,30 @@ def posterior_of(state: State, expr: ast.Expr, env: Env) -> PosteriorForm | Valu
     return found
 
 
-def estimator_of(state: State, expr: ast.Expr | None, posterior: PosteriorForm | Value) -> str:
-    """The estimator asked for with `using`."""
+def estimator_of(state: State, expr: ast.Expr | None, posterior: PosteriorForm | Value, env: Env) -> str:
+    """The estimator asked for with `using`, in the text form of `ir.estimators`."""
     if expr is None:
-        return "auto"
+        return str(AUTO)
     if isinstance(posterior, PosteriorForm) and posterior.name == "point":
         state.fail("BLC0304", "a trained value has no estimator: it is not random", expr.span)
     name = expr.function if isinstance(expr, ast.Call) else expr
     if not isinstance(name, ast.Name):
         state.fail("BLC0304", "expected the name of an estimator", expr.span)
-    if name.id in PLANNED_ESTIMATORS:
-        state.not_yet(f"the estimator `{name.id}`", expr.span)
     if name.id not in ESTIMATORS:
-        state.unknown("estimator", name.id, [*ESTIMATORS, *PLANNED_ESTIMATORS], name.span)
-    if isinstance(expr, ast.Call) and expr.arguments:
+        state.unknown("estimator", name.id, list(ESTIMATORS), name.span)
+    if isinstance(expr, ast.Call) and expr.arguments and not ESTIMATORS[name.id]:
         state.fail("BLC0204", f"`{name.id}` takes no arguments", expr.span)
-    return name.id
+    given = written_arguments(state, expr, name.id, ESTIMATORS[name.id])
+    values = {key: (state.evaluate(value, env), at) for key, (value, at) in given.items()}
+    groups, at = values.get("groups", (0, expr.span))
+    if name.id == "grouped" and (isinstance(groups, bool) or not isinstance(groups, int) or groups < 1):
+        found = describe(groups) if "groups" in values else "nothing"
+        way_out = "write how many draws a step makes, as in `grouped(8)`"
+        state.fail("BLC0204", f"`groups` must be a positive integer, found {found}", at, help=way_out)
+    approximate, at = values.get("approximate", (False, expr.span))
+    if not isinstance(approximate, bool):
+        state.fail("BLC0205", f"`approximate` must be true or false, found {describe(approximate)}", at)
+    return str(Estimator(name.id, groups=int(groups) if isinstance(groups, int) else 0, approximate=approximate))
 
 
 def make_belief(
@@ -98,7 +107,7 @@ def make_belief(
         assert posterior is not None
         _only_point(state, roles[0], posterior.span)
     where = at.span if posterior is None else posterior.span
-    return Belief(roles, layers, found_prior, form, estimator_of(state, estimator, form), at.span, where)
+    return Belief(roles, layers, found_prior, form, estimator_of(state, estimator, form, env), at.span, where)
 
 
 def belief_argument(state: State, item: ast.Argument | ast.BeliefArgument, env: Env) -> Belief:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from bl_compiler.frontend.posteriors import latent
 from bl_compiler.frontend.state import State
 from bl_compiler.frontend.values import Instance
-from bl_compiler.frontend.weights import is_point, latent, parameter, point_value
+from bl_compiler.frontend.weights import Wanted, is_point, parameter, point_value
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.initializers import Initializer
 from bl_compiler.ir.types import Dim, DType, TensorType, dims_of, dims_text
@@ -67,7 +68,7 @@ class Context:
             return parameter(state, path, dims, init, owner.span, constraint=constraint, dtype=dtype)
         if belief.prior is None or is_point(state, belief.posterior):
             return point_value(state, path, dims, init, belief.prior, owner.span, constraint=constraint, dtype=dtype)
-        return latent(state, path, dims, init, belief, owner.span)
+        return latent(state, Wanted(path, dims, init, belief, owner.span))
 
     def state(self, name: str, dims: Sequence[int | Dim], init: Initializer, *, dtype: DType = DType.F32) -> Value:
         """See `LayerContext.state`."""

@@ -25,8 +25,15 @@ PLANNED_POSTERIORS = (
     "flow",
 )
 
-ESTIMATORS = ("auto", "shared")
-PLANNED_ESTIMATORS = ("grouped", "flipout", "local_reparameterization", "deterministic")
+ESTIMATORS: dict[str, tuple[str, ...]] = {
+    "auto": (),
+    "shared": (),
+    "grouped": ("groups",),
+    "flipout": (),
+    "local_reparameterization": ("approximate",),
+    "deterministic": ("approximate",),
+}
+"""Estimators with their arguments in order."""
 
 OBJECTIVES: dict[str, tuple[str, ...]] = {
     "elbo": ("samples", "kl_weight"),
@@ -103,7 +110,7 @@ FORMS = frozenset(
     {
         *POSTERIORS,
         *(name for name in PLANNED_POSTERIORS if name != "dropout"),  # which is a layer as well
-        *(*ESTIMATORS, *PLANNED_ESTIMATORS, *OBJECTIVES, *CONSTRAINT_WORDS, *OPTIMIZERS, *SCHEDULES, "anneal"),
+        *(*ESTIMATORS, *OBJECTIVES, *CONSTRAINT_WORDS, *OPTIMIZERS, *SCHEDULES, "anneal"),
     }
 )
 """What is read where it stands and has no value: it cannot be held by a `let`."""

@@ -18,7 +18,6 @@ from bl_compiler.frontend.library import (
     ESTIMATORS,
     OBJECTIVES,
     OPTIMIZERS,
-    PLANNED_ESTIMATORS,
     PLANNED_LAYERS,
     PLANNED_POSTERIORS,
     POSTERIORS,
@@ -30,7 +29,7 @@ from bl_compiler.frontend.sharing import with_names
 _WORDS = frozenset(
     {
         *("zeros", "ones", "Mixture", "Independent", "anneal", *CONSTRAINT_WORDS, *OBJECTIVES, *OPTIMIZERS, *SCHEDULES),
-        *(*POSTERIORS, *PLANNED_POSTERIORS, *ESTIMATORS, *PLANNED_ESTIMATORS, *PLANNED_LAYERS),
+        *(*POSTERIORS, *PLANNED_POSTERIORS, *ESTIMATORS, *PLANNED_LAYERS),
     }
 )
 DTYPES = ("f32", "bf16", "f16", "f64", "i32", "i64", "u8", "bool")

@@ -20,6 +20,7 @@ from bl_compiler.frontend.declarations import (
 )
 from bl_compiler.frontend.distributions import broadcast_to, observation
 from bl_compiler.frontend.library import PLANNED_LAYERS
+from bl_compiler.frontend.posteriors import latent
 from bl_compiler.frontend.state import Env, Leave, State
 from bl_compiler.frontend.types import lower_type
 from bl_compiler.frontend.values import (
@@ -33,7 +34,7 @@ from bl_compiler.frontend.values import (
     is_array,
     is_distribution,
 )
-from bl_compiler.frontend.weights import is_point, latent, point_value, refuse_local
+from bl_compiler.frontend.weights import Wanted, is_point, point_value, refuse_local
 from bl_compiler.ir.attrs import Attrs
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.initializers import constant
@@ -117,7 +118,7 @@ def _sample(state: State, statement: ast.Sample, env: Env) -> Result:
         bind(state, env, statement.name, _noise(state, statement, prior, type_, env), statement.span, "sample")
         return None
     posterior = posterior_of(state, statement.posterior, env)
-    estimator = estimator_of(state, statement.estimator, posterior)
+    estimator = estimator_of(state, statement.estimator, posterior, env)
     dims = _site_dims(state, prior, posterior if isinstance(posterior, Value) else None, type_, statement.span)
     shared = env.frame.shared.get(id(statement))
     if shared is not None and not shared.tensor.plates:
@@ -137,7 +138,7 @@ def _sample(state: State, statement: ast.Sample, env: Env) -> Result:
     else:
         where = statement.posterior.span
         belief = Belief((), (), prior, posterior, estimator, statement.span, where)
-        value = latent(state, path, dims, constant(0.0), belief, statement.span)
+        value = latent(state, Wanted(path, dims, constant(0.0), belief, statement.span))
     env.frame.shared[id(statement)] = value
     bind(state, env, statement.name, value, statement.span, "sample")
     return None

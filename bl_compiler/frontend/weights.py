@@ -1,20 +1,41 @@
-"""From a belief to IR: the parameters, the distributions and the site of one uncertain value.
+"""Parameters, trained values and sites: the nodes of one value under a belief.
 
-Invariant: `PATH` with a point value is the parameter PATH; with a mean-field posterior it is the parameters PATH/loc
-and PATH/scale and the site PATH. May import: floors 0-1, `values`, `state`, `distributions`, `library`.
+Invariant: `PATH` with a point value is the parameter PATH.
+May import: floors 0-1, `values`, `state`, `distributions`, `library`.
 """
 
 from __future__ import annotations
 
-from bl_compiler.frontend.distributions import broadcast_to, make_distribution
+from dataclasses import dataclass
+
+from bl_compiler.frontend.distributions import broadcast_to
 from bl_compiler.frontend.state import State
-from bl_compiler.frontend.values import Belief, FamilyRef, PosteriorForm, describe, is_number
+from bl_compiler.frontend.values import Belief, PosteriorForm
 from bl_compiler.ir.constraints import contains
-from bl_compiler.ir.families import FAMILIES, Family
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.initializers import Initializer, constant
 from bl_compiler.ir.types import Dim, DistType, DType, TensorType
 from bl_compiler.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An uncertain value that is asked for.
+
+    Attributes:
+        path: its path; parameters and sites stand at it or under it.
+        dims: its dimensions.
+        init: the initial value of its location.
+        belief: its prior, posterior and estimator.
+        at: where it is asked for.
+    """
+
+    path: str
+    dims: tuple[Dim, ...]
+    init: Initializer
+    belief: Belief
+    at: Span
+
 
 _SUPPORT_CONSTRAINT = {
     "positive": "positive",
@@ -109,28 +130,25 @@ def _within(init: Initializer, constraint: str, bounds: tuple[float, float]) -> 
     return constant(1.0 if constraint == "positive" else (low + high) / 2)
 
 
-def latent(
-    state: State,
-    path: str,
-    dims: tuple[Dim, ...],
-    init: Initializer,
-    belief: Belief,
-    at: Span,
-) -> Value:
-    """A random variable with its prior and posterior: the node of its site."""
-    prior, posterior = belief.prior, belief.posterior
-    assert prior is not None
-    if isinstance(posterior, PosteriorForm):
-        q = _mean_field(state, path, dims, init, prior, posterior, at)
-    else:
-        q = posterior
-        state.claim(path, at)
-    p = broadcast_to(state, prior, dims, at, what="the prior")
-    q = broadcast_to(state, q, dims, belief.posterior_span, what="the posterior")
-    _check_posterior(state, path, p, q, belief.posterior_span)
+def site(state: State, wanted: Wanted, posterior: Value, *, path: str = "", prior: Value | None = None) -> Value:
+    """The node of a random variable: a prior and a posterior, both over all its elements.
+
+    Args:
+        state: The lowering in progress.
+        wanted: What is asked for.
+        posterior: A distribution that broadcasts to the dimensions of the site.
+        path: The site's path where it is not that of the whole value.
+        prior: Its prior where it is not that of the belief.
+    """
+    belief, at, where = wanted.belief, wanted.at, path or wanted.path
+    given = belief.prior if prior is None else prior
+    assert given is not None
+    p = broadcast_to(state, given, wanted.dims, at, what="the prior")
+    q = broadcast_to(state, posterior, wanted.dims, belief.posterior_span, what="the posterior")
+    _check_posterior(state, where, p, q, belief.posterior_span)
     with state.typed(at):
-        value = state.b.add("model.sample", p, q, site=path, estimator=belief.estimator)
-    state.b.hint(value, path.rpartition("/")[2])
+        value = state.b.add("model.sample", p, q, site=where, estimator=belief.estimator)
+    state.b.hint(value, where.rpartition("/")[2])
     return value
 
 
@@ -167,24 +185,6 @@ def _check_posterior(state: State, path: str, p: Value, q: Value, at: Span) -> N
         )
 
 
-def _mean_field(
-    state: State, path: str, dims: tuple[Dim, ...], init: Initializer, prior: Value, form: PosteriorForm, at: Span
-) -> Value:
-    refuse_local(state, path, dims, form.span)
-    assert isinstance(prior.type, DistType)
-    family, extra = _family(state, path, prior.type, form)
-    scale = form.get("init_scale", 1e-2)
-    if not is_number(scale) or not isinstance(scale, (int, float)) or not scale > 0:
-        state.fail("BLC0203", f"`init_scale` must be a number greater than 0, found {describe(scale)}", form.span)
-    if family.name == "LogNormal":
-        init = constant(0.0) if init[0] == "constant" else init
-    state.claim(path, at)
-    loc = parameter(state, f"{path}/loc", dims, init, at)
-    spread = parameter(state, f"{path}/scale", dims, constant(float(scale)), at, constraint="positive")
-    named: dict[str, object] = {**extra, "loc": loc, "scale": spread}
-    return make_distribution(state, family, (), named, {}, at)
-
-
 def refuse_local(state: State, path: str, dims: tuple[Dim, ...], at: Span) -> None:
     """Refuse trained values for each element of a plate of which a step sees a part."""
     plate = next((d for d in dims if d.is_plate), None)
@@ -197,43 +197,3 @@ def refuse_local(state: State, path: str, dims: tuple[Dim, ...], at: Span) -> No
 def _whole(state: State, plate: Dim) -> bool:
     info = next(p for p in state.plates if p.name == plate.name)
     return info.total is not None and info.total == info.size
-
-
-def _family(state: State, path: str, prior: DistType, form: PosteriorForm) -> tuple[Family, dict[str, object]]:
-    """The family asked for, or the one that fits the prior's support, with its other parameters."""
-    asked = form.get("family", None)
-    if asked is None:
-        if prior.support in ("positive", "nonnegative"):
-            return FAMILIES["LogNormal"], {}
-        if prior.support != "real":
-            found = state.sink.error(
-                "BLC0303",
-                f"`mean_field` has no family over {prior.support}, the support of {prior.family}",
-                at=form.span,
-            )
-            found.help(f"write a posterior with that support for `{path}`, such as `by {prior.family}(…)`")
-            state.fail_quietly()
-        return FAMILIES["Normal"], {}
-    if isinstance(asked, FamilyRef):
-        family, extra = asked.family, {}
-        if any(p.default is None for p in family.params) and family.location_scale:
-            missing = next(p.name for p in family.params if p.default is None)
-            state.fail(
-                "BLC0204", f"`{family.name}` needs `{missing}`: write `family={family.name}({missing}=…)`", form.span
-            )
-    elif isinstance(asked, Value) and isinstance(asked.type, DistType) and asked.type.family in FAMILIES:
-        family = FAMILIES[asked.type.family]
-        node = state.b.producer(asked)
-        assert node is not None
-        extra = {p.name: v for p, v in zip(family.params, node.inputs, strict=True) if p.name not in ("loc", "scale")}
-    else:
-        state.fail("BLC0205", f"`family` is a distribution family such as `Normal`, found {describe(asked)}", form.span)
-    if not family.location_scale and family.name != "LogNormal":
-        names = ", ".join(f.name for f in FAMILIES.values() if f.location_scale)
-        state.fail(
-            "BLC0303",
-            f"`mean_field` takes a location-scale family, and `{family.name}` is none",
-            form.span,
-            help=f"use one of {names}, LogNormal",
-        )
-    return family, dict(extra)

@@ -176,6 +176,13 @@ def _draw(types: Sequence[Type], attrs: Attrs) -> Result:
     return (distribution(types[0]).sample_type,)
 
 
+def _sign(types: Sequence[Type], attrs: Attrs) -> Result:
+    dtype = attrs.dtype("dtype")
+    if not dtype.is_float:
+        raise TypeRuleError(f"signs are floats, not {dtype}")
+    return (TensorType(dtype, attrs.dims("dims")),)
+
+
 DIST_OPS: tuple[OpSpec, ...] = (
     *(OpSpec(f.op, tuple(p.name for p in f.params), _family(f), f"{f.doc} distribution") for f in FAMILIES.values()),
     OpSpec("dist.expand", ("d",), _expand, "independent copies over batch `dims`", {"dims": REQUIRED}),
@@ -193,5 +200,20 @@ DIST_OPS: tuple[OpSpec, ...] = (
     OpSpec("prob.variance", ("d",), _moment, "variance, per element (NaN or infinite where it does not exist)"),
     OpSpec("prob.probs", ("d",), _probs, "probabilities of the classes on a new last axis", {"classes": REQUIRED}),
     OpSpec("prob.kl", ("q", "p"), _kl, "closed-form Kullback-Leibler divergence KL(q ‖ p) per batch element"),
-    OpSpec("random.draw", ("d",), _draw, "one draw, reparameterized where the family can be", effect=Effect.DRAWS),
+    OpSpec(
+        "random.draw",
+        ("d",),
+        _draw,
+        "one draw, reparameterized where the family can be; `estimator` is the one asked for, or chosen by a pass",
+        {"estimator": "auto"},
+        Effect.DRAWS,
+    ),
+    OpSpec(
+        "random.sign",
+        (),
+        _sign,
+        "independent signs, -1.0 or 1.0 with equal probability",
+        {"dims": REQUIRED, "dtype": DType.F32},
+        Effect.DRAWS,
+    ),
 )

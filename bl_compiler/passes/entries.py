@@ -214,5 +214,7 @@ def _sample(module: Module, ops: OpSet, name: str, latents: Latents) -> Graph:
 def _observed_draw(frame: Frame, node: Node) -> Value:
     """New data in the place of the observed data, in its element type so that it can be fed back."""
     x, d = node.inputs[:2]
-    draw = frame.builder.add("random.draw", frame.expanded(d, site_dims(node)), site=node.site, name=x.name)
+    draw = frame.builder.add(
+        "random.draw", frame.expanded(d, site_dims(node)), site=node.site, name=x.name, estimator="shared"
+    )
     return frame.builder.cast(draw, x.tensor.dtype)

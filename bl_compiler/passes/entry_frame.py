@@ -165,7 +165,10 @@ class Frame:
         if self.mode.latents is Latents.GIVEN:
             return self.builder.add("model.input", key=f"site:{node.site}", type=wanted, name=node.result.name)
         d = self.value(self.mode.distribution(node))
-        return self.retyped(self.builder.add("random.draw", d, site=node.site, name=node.result.name), wanted)
+        # Where draws of different values belong together, every site is drawn once.
+        estimator = node.attrs.get("estimator", "auto") if self.mode.latents is Latents.POSTERIOR else "shared"
+        draw = self.builder.add("random.draw", d, site=node.site, name=node.result.name, estimator=estimator)
+        return self.retyped(draw, wanted)
 
     def retyped(self, x: Value, wanted: TensorType) -> Value:
         """An array as `wanted`: prior and posterior may differ in element type and in which of them names a plate."""

@@ -125,6 +125,10 @@ def _drawn(b: Build, op: str) -> None:
     b.emit(op, _some_distribution(b), site=b.unique("draw"))
 
 
+def _sign(b: Build, op: str) -> None:
+    b.emit(op, dims=b.dims(), dtype=b.float_type(), site=b.unique("signs"))
+
+
 def _like(b: Build, dims: Dims) -> Value:
     return b.fresh(TensorType(DType.F32, dims))
 
@@ -220,6 +224,7 @@ DIST_RECIPES: dict[str, Recipe] = {
 }
 EFFECT_RECIPES: dict[str, Recipe] = {
     "random.draw": _drawn,
+    "random.sign": _sign,
     "model.sample": _sample,
     "model.point": _point,
     "model.noise": _drawn,

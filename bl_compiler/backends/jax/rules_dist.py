@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from bl_compiler.backends.jax import laws
+from bl_compiler.backends.jax import laws, pyexpr
 from bl_compiler.backends.jax.context import Context, FamilyLaw, MixtureLaw, Rule
+from bl_compiler.backends.jax.pyexpr import fill
 from bl_compiler.ir.families import FAMILIES
 from bl_compiler.ir.graph import Node
 from bl_compiler.ir.tables import RuleTable
@@ -78,3 +79,12 @@ def _kl(cx: Context, node: Node) -> ast.expr:
 def _draw(cx: Context, node: Node) -> ast.expr:
     assert node.site is not None
     return laws.sample(cx, cx.law(node.inputs[0]), cx.site_key(node.site))
+
+
+@DIST_RULES.rule("random.sign")
+def _sign(cx: Context, node: Node) -> ast.expr:
+    assert node.site is not None
+    parts = {"key": cx.site_key(node.site), "shape": cx.shape(node.attrs.dims("dims"))}
+    return fill(
+        "jax.random.rademacher({key}, {shape}, {dtype})", dtype=pyexpr.dtype(node.attrs.dtype("dtype")), **parts
+    )

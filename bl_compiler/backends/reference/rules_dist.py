@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bl_compiler.backends.reference.discrete import Categorical
+from bl_compiler.backends.reference.discrete import Bernoulli, Categorical
 from bl_compiler.backends.reference.distributions import Distribution, Independent, Mixture, Parametric
 from bl_compiler.backends.reference.frame import Frame, Rule, Runtime, array, law
 from bl_compiler.backends.reference.kl import kl
@@ -82,3 +82,9 @@ def _kl(frame: Frame, node: Node, operands: Operands) -> Operands:
 @DIST_RULES.rule("random.draw")
 def _draw(frame: Frame, node: Node, operands: Operands) -> Operands:
     return (frame.draw(node, law(operands[0])),)
+
+
+@DIST_RULES.rule("random.sign")
+def _sign(frame: Frame, node: Node, operands: Operands) -> Operands:
+    coins = Bernoulli(np.zeros(frame.shape(node.attrs.dims("dims"))))
+    return (2.0 * frame.draw(node, coins) - 1.0,)

@@ -1,0 +1,1 @@
+"""Which estimators are exact where, which is chosen, and the rewrites to them."""
