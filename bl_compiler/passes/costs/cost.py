@@ -1,0 +1,44 @@
+"""What evaluating something takes: an amount, not a time (`rates` turns it into seconds).
+
+Invariant: costs add up, and zero is neutral. May import: the standard library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """An amount of work.
+
+    Attributes:
+        flops: floating-point operations that processors do quickly, a multiplication with an addition being two.
+        bytes: what is read from and written to memory.
+        transcendentals: evaluations of exponentials, logarithms, square roots and the like.
+        randoms: random numbers drawn.
+
+    >>> 2 * (Cost(flops=3) + Cost(flops=1, randoms=5))
+    Cost(flops=8, bytes=0.0, transcendentals=0.0, randoms=10)
+    """
+
+    flops: float = 0.0
+    bytes: float = 0.0
+    transcendentals: float = 0.0
+    randoms: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.flops + other.flops,
+            self.bytes + other.bytes,
+            self.transcendentals + other.transcendentals,
+            self.randoms + other.randoms,
+        )
+
+    def __mul__(self, times: float) -> Cost:
+        return Cost(self.flops * times, self.bytes * times, self.transcendentals * times, self.randoms * times)
+
+    __rmul__ = __mul__
+
+
+ZERO = Cost()
