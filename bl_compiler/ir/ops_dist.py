@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from bl_compiler.ir.attrs import Attrs
 from bl_compiler.ir.constraints import CONSTRAINTS
 from bl_compiler.ir.families import CLOSED_FORM_KL, FAMILIES, Family
+from bl_compiler.ir.improper import IMPROPER
 from bl_compiler.ir.opspec import REQUIRED, Effect, InferRule, OpSpec, PlateRule
 from bl_compiler.ir.types import (
     Dim,
@@ -72,6 +73,11 @@ def _join_event(known: Dims, found: Dims, family: Family) -> Dims:
     if known and known[0].size != 1 and found[0].size not in (known[0].size, 1):
         raise TypeRuleError(f"parameters of {family.name} have events {dims_text(known)} and {dims_text(found)}")
     return found if not known or known[0].size == 1 else known
+
+
+def _improper(family: Family) -> InferRule:
+    made = DistType(family.name, DType.F32, support=family.support, reparameterized=family.reparameterized)
+    return lambda types, attrs: (made,)
 
 
 def _expand(types: Sequence[Type], attrs: Attrs) -> Result:
@@ -185,6 +191,7 @@ def _sign(types: Sequence[Type], attrs: Attrs) -> Result:
 
 DIST_OPS: tuple[OpSpec, ...] = (
     *(OpSpec(f.op, tuple(p.name for p in f.params), _family(f), f"{f.doc} distribution") for f in FAMILIES.values()),
+    *(OpSpec(f.op, (), _improper(f), f"{f.doc} prior", plates=PlateRule.NONE) for f in IMPROPER.values()),
     OpSpec("dist.expand", ("d",), _expand, "independent copies over batch `dims`", {"dims": REQUIRED}),
     OpSpec(
         "dist.independent",

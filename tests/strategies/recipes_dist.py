@@ -8,6 +8,7 @@ from __future__ import annotations
 from bl_compiler.ir.constraints import PARAM_CONSTRAINTS
 from bl_compiler.ir.families import CLOSED_FORM_KL, FAMILIES, FamilyParam
 from bl_compiler.ir.graph import Value
+from bl_compiler.ir.improper import IMPROPER
 from bl_compiler.ir.ops_dist import base_pair
 from bl_compiler.ir.types import Dim, Dims, DistType, DType, TensorType
 from tests.strategies.graph_state import PLATES, Build
@@ -118,6 +119,13 @@ def _kl(b: Build, op: str) -> None:
     b.emit(op, q, b.any_of([*others, q][-6:]), bound=40.0)
 
 
+def _improper(b: Build, op: str) -> None:
+    """There is nothing to draw from it, so it stays out of the pool: its divergence is what it is for."""
+    loc = b.float_array(0, 2)
+    q = b.make("dist.Normal", loc, b.within(b.beside(loc), "positive"))
+    b.emit("prob.kl", q, b.builder.add(op), bound=40.0)
+
+
 # --- what has an effect ----------------------------------------------------------------------------------------------
 
 
@@ -208,6 +216,7 @@ def _step(b: Build, op: str) -> None:
 
 DIST_RECIPES: dict[str, Recipe] = {
     **{family.op: _family for family in FAMILIES.values()},
+    **{family.op: _improper for family in IMPROPER.values()},
     "dist.expand": _expand,
     "dist.independent": _independent,
     "dist.mixture": _mixture,

@@ -23,6 +23,8 @@ UNDEFINED_MOMENTS = {
     ("Cauchy", "variance"): nan,
     ("HalfCauchy", "mean"): inf,
     ("HalfCauchy", "variance"): inf,
+    ("LogUniform", "mean"): nan,
+    ("LogUniform", "variance"): nan,
 }
 """Moments that are one number whatever the parameters."""
 

@@ -24,6 +24,7 @@ TOPICS = (
     "windows",
     "location_scale",
     "half_line",
+    "log_uniform",
     "bounded",
     "multivariate",
     "discrete",

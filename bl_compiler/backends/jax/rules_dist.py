@@ -10,6 +10,7 @@ from bl_compiler.backends.jax.context import Context, FamilyLaw, MixtureLaw, Rul
 from bl_compiler.backends.jax.pyexpr import fill
 from bl_compiler.ir.families import FAMILIES
 from bl_compiler.ir.graph import Node
+from bl_compiler.ir.improper import IMPROPER
 from bl_compiler.ir.tables import RuleTable
 from bl_compiler.ir.types import DType, distribution
 
@@ -21,6 +22,12 @@ def _family(cx: Context, node: Node) -> None:
     type_ = distribution(node.result.type)
     family = FAMILIES[node.op.name.removeprefix("dist.")]
     cx.bindings[node.result] = FamilyLaw(family, node.inputs, type_.dtype, type_.batch, type_.event)
+
+
+@DIST_RULES.rule(*(family.op for family in IMPROPER.values()))
+def _improper(cx: Context, node: Node) -> None:
+    type_ = distribution(node.result.type)
+    cx.bindings[node.result] = FamilyLaw(IMPROPER[type_.family], (), type_.dtype, type_.batch, type_.event)
 
 
 @DIST_RULES.rule("dist.expand")

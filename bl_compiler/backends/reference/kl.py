@@ -25,6 +25,7 @@ from bl_compiler.backends.reference.continuous import (
 )
 from bl_compiler.backends.reference.discrete import Bernoulli, Categorical, Poisson, log_sigmoid, times
 from bl_compiler.backends.reference.distributions import Distribution, Independent, log_softmax, sum_last
+from bl_compiler.backends.reference.improper import LogUniform
 from bl_compiler.backends.reference.values import FloatArray
 from bl_compiler.backends.reference.vectors import Dirichlet, MultivariateNormal, OneHotCategorical
 
@@ -198,6 +199,28 @@ def _log_normal_to_gamma(q: LogNormal, concentration: FloatArray, rate: FloatArr
     expected = np.exp(q.loc + q.scale**2 / 2)
     normalizer = special.gammaln(concentration) - concentration * np.log(rate)
     return np.asarray(normalizer - (concentration - 1) * q.loc + rate * expected - entropy)
+
+
+@_pair(("LogNormal", "HalfCauchy"))
+def _log_normal_half_cauchy(q: LogNormal, p: HalfCauchy) -> FloatArray:
+    """E log(1 + (x / t)²) by the trapezoidal rule in z of log x = loc + scale z, to rounding up to scale 10."""
+    z = np.arange(-768, 769) / 64
+    logs = np.logaddexp(0.0, 2 * (q.loc - np.log(p.scale))[..., None] + 2 * q.scale[..., None] * z)
+    expected = (np.exp(-(z**2) / 2) * logs).sum(-1) / (64 * np.sqrt(2 * np.pi))
+    entropy = q.loc + (_LOG_2PI + 1) / 2 + np.log(q.scale)
+    return np.asarray(expected + np.log(p.scale * np.pi / 2) - entropy)
+
+
+@_pair(("Normal", "LogUniform"))
+def _normal_log_uniform(q: LocationScale, p: LogUniform) -> FloatArray:
+    """∫ 1 - exp(-u / cosh² s) ds over s > 0 with u = loc² / (2 scale²), by the trapezoidal rule.
+
+    Its derivative in u is D(√u) / √u with Dawson's function D, as that of E log x² of a noncentral chi-square.
+    """
+    u = (q.loc / q.scale) ** 2 / 2
+    s = np.arange(1, 1600) / 32
+    terms = -np.expm1(-u[..., None] / np.cosh(s) ** 2)
+    return np.asarray((terms.sum(-1) - np.expm1(-u) / 2) / 32)
 
 
 def _dirichlet_formula(a: FloatArray, b: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ import numpy as np
 from bl_compiler.backends.reference.discrete import Bernoulli, Categorical
 from bl_compiler.backends.reference.distributions import Distribution, Independent, Mixture, Parametric
 from bl_compiler.backends.reference.frame import Frame, Rule, Runtime, array, law
+from bl_compiler.backends.reference.improper import LogUniform
 from bl_compiler.backends.reference.kl import kl
 from bl_compiler.backends.reference.values import Array
 from bl_compiler.backends.reference.vectors import RUNTIME_FAMILIES
@@ -29,6 +30,11 @@ def _family(family: type[Parametric]) -> Rule:
 
 for _name, _declared in FAMILIES.items():
     DIST_RULES.rule(_declared.op)(_family(RUNTIME_FAMILIES[_name]))
+
+
+@DIST_RULES.rule("dist.LogUniform")
+def _log_uniform(frame: Frame, node: Node, operands: Operands) -> Operands:
+    return (LogUniform(),)
 
 
 @DIST_RULES.rule("dist.expand")

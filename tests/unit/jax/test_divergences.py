@@ -26,6 +26,8 @@ OWN = [q for q, p in PAIRS if q == p]
 
 def other_params(family: str) -> tuple[object, ...]:
     """Other parameters of a family, such that its support contains that of the case's."""
+    if family == "LogUniform":
+        return ()
     params = FAMILY_CASES[family].params
     if family == "Uniform":
         low, high = params

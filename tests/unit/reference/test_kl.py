@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from bl_compiler.backends.reference.distributions import Distribution, Independent
+from bl_compiler.backends.reference.improper import LogUniform
 from bl_compiler.backends.reference.kl import KL, kl
+from bl_compiler.backends.reference.values import EvaluationError
 from bl_compiler.backends.reference.vectors import RUNTIME_FAMILIES
 from bl_compiler.ir.families import CLOSED_FORM_KL, FAMILIES
 from tests.unit.reference.quadrature import INF, integrate
@@ -27,6 +29,7 @@ PARAMETERS: dict[str, tuple[tuple[float, ...], ...]] = {
     **dict.fromkeys(("HalfNormal", "HalfCauchy", "Exponential"), ((0.7,), (2.5,))),
     **dict.fromkeys(("Gamma", "InverseGamma"), ((3.0, 2.0), (1.4, 0.5))),
     "Beta": ((2.0, 3.0), (0.8, 1.5)),
+    "LogUniform": ((),),
     "Uniform": ((-0.5, 1.0), (-1.0, 1.5), (-0.7, 2.0)),
 }
 SCALAR_PAIRS = sorted(pair for pair in CLOSED_FORM_KL if set(pair) <= set(PARAMETERS))
@@ -34,7 +37,7 @@ OTHERS = {"Dirichlet", "MultivariateNormal", "Bernoulli", "Categorical", "OneHot
 
 
 def made(family: str, parameters: Sequence[float]) -> Distribution:
-    return RUNTIME_FAMILIES[family](*parameters)
+    return LogUniform() if family == "LogUniform" else RUNTIME_FAMILIES[family](*parameters)
 
 
 def divided(family: str, parameters: Sequence[float]) -> tuple[float, ...]:
@@ -43,6 +46,8 @@ def divided(family: str, parameters: Sequence[float]) -> tuple[float, ...]:
         return tuple(parameters)
     if family == "Beta":
         return (0, 0.5, 1)
+    if family == "LogUniform":
+        return (-INF, 0, INF)
     return (-INF, parameters[0], INF) if FAMILIES[family].support == "real" else (0, 1, INF)
 
 
@@ -152,6 +157,20 @@ def test_independent_axes_add_up_and_batches_broadcast() -> None:
     p = Independent(Independent(RUNTIME_FAMILIES["Normal"](np.zeros((4, 1, 3)), 1.0), 0), 1)
     expected = (0.25 + loc**2 - 1 - math.log(0.25)) / 2
     np.testing.assert_allclose(kl(q, p), np.broadcast_to(expected.sum(-1), (4, 2)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("log_alpha", "expected"), [(-6, 3.634), (-3, 2.108), (0, 0.427), (3, 0.0247), (6, 0.00124)])
+def test_log_uniform_penalizes_weights_that_are_known_well(log_alpha: float, expected: float) -> None:
+    """Positive, and larger the smaller alpha: the sign that pulls weights towards being noise."""
+    alpha = math.exp(log_alpha)
+    for loc in (-2.0, 0.1):
+        found = float(kl(made("Normal", (loc, abs(loc) * math.sqrt(alpha))), LogUniform()))
+        assert found == pytest.approx(expected, rel=3e-3)
+
+
+def test_nothing_is_drawn_from_an_improper_prior() -> None:
+    with pytest.raises(EvaluationError, match="improper"):
+        LogUniform((3,)).sample(np.random.default_rng(0))
 
 
 def test_pairs_without_a_formula_are_refused() -> None:
