@@ -28,7 +28,14 @@ from bl_compiler.cli.trained_options import load, trained_options
 @opt("--json", "as_json", section="Output", is_flag=True, env=False, help="One JSON object.")
 @trained_options
 def command(
-    folder: str, as_json: bool, data: str, checkpoint: str | None, draws: int, seed: int, target: str | None
+    folder: str,
+    as_json: bool,
+    data: str,
+    checkpoint: str | None,
+    draws: int,
+    seed: int,
+    target: str | None,
+    estimators: str | None,
 ) -> None:
     """Measure a trained model: negative log-likelihood, and accuracy, Brier score and calibration, or RMSE.
 
@@ -38,7 +45,7 @@ def command(
     from bl_compiler.training.evaluate import evaluate
 
     term = terminal()
-    trained, found = load(folder, data, checkpoint, target, ("log_likelihood", "predict"))
+    trained, found = load(folder, data, checkpoint, target, ("log_likelihood", "predict"), estimators=estimators)
     with ExamplesDisplay(term, "evaluating", found.count) as display:
         measured = evaluate(
             trained.program,

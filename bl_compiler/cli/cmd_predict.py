@@ -21,7 +21,10 @@ from bl_compiler.cli.trained_options import load, trained_options
 @declare(
     "predict",
     exits=(Exit.FINDINGS, Exit.UNAVAILABLE, Exit.BACKEND, Exit.INTERRUPTED),
-    examples=[("blc predict run --data new.npz -o pred.npz", "one prediction an example")],
+    examples=[
+        ("blc predict run --data new.npz -o pred.npz", "one prediction an example"),
+        ("blc predict run --data new.npz --joint -o draws.npz", "functions, drawn"),
+    ],
 )
 @click.argument("folder", metavar="RUN")
 @opt(
@@ -33,22 +36,42 @@ from bl_compiler.cli.trained_options import load, trained_options
     env=False,
     help="The .npz file to write; - for stdout.",
 )
+@opt(
+    "--joint",
+    section="Output",
+    is_flag=True,
+    env=False,
+    help="Every draw, one draw of the weights for all examples.",
+)
 @trained_options
 def command(
-    folder: str, output: str, data: str, checkpoint: str | None, draws: int, seed: int, target: str | None
+    folder: str,
+    output: str,
+    data: str,
+    checkpoint: str | None,
+    draws: int,
+    seed: int,
+    target: str | None,
+    estimators: str | None,
+    *,
+    joint: bool,
 ) -> None:
     """Predict with a trained model, averaging over draws from its posterior.
 
     RUN is the folder that `blc train --out` made. The file gets an array for each output: SITE.probs for class labels,
     SITE.mean and SITE.stddev for numbers, NAME.mean and NAME.stddev for each `predict NAME`. Labels need not be in the
     data.
+
+    With --joint the draws are not averaged: they come along the first axis, each a function of the inputs, as one draw
+    of the weights serves all examples; SITE.mean and SITE.stddev are then of the observation alone, and `predict NAME`
+    gives NAME.value.
     """
     from bl_compiler.training.predict import npz_bytes, predict
 
     term = terminal()
-    trained, found = load(folder, data, checkpoint, target, ("predict",))
+    trained, found = load(folder, data, checkpoint, target, ("predict",), estimators=estimators)
     with ExamplesDisplay(term, "predicting", found.count) as display:
-        arrays = predict(trained, found, seed=seed, draws=draws, report=display)
+        arrays = predict(trained, found, seed=seed, draws=draws, joint=joint, report=display)
     packed = npz_bytes(arrays)
     if output == "-":
         term.out_bytes(packed)

@@ -48,7 +48,7 @@ def command(file: str, shrink: bool, output: str | None) -> int:
     """
     from bl_compiler.driver import irfiles, repro
     from bl_compiler.frontend.sources import read_source
-    from bl_compiler.passes.dumps import read_header
+    from bl_compiler.passes.dumps import read_header, settings_of
     from bl_compiler.passes.pipeline import Pipeline
 
     if output is not None and not shrink:
@@ -59,7 +59,8 @@ def command(file: str, shrink: bool, output: str | None) -> int:
     module = irfiles.read_ir(source, sink, verified=False) if source is not None else None
     if source is None or module is None:
         raise CompileError(sink.diagnostics, sink.sources)
-    recorded = read_header(source.text).get("pipeline")
+    header = read_header(source.text)
+    recorded, settings = header.get("pipeline"), settings_of(header)
     if recorded is None:
         raise OptionError(
             f"`{source.name}` does not say which passes failed", help="`blc opt FILE -p PASSES` runs some"
@@ -67,7 +68,7 @@ def command(file: str, shrink: bool, output: str | None) -> int:
     for name, (then, now) in repro.other_versions(source.text).items():
         term.note(f"note: {name} was {then} and is {now}", level=1)
     pipeline = Pipeline.parse(recorded)
-    failure = repro.replay(module, pipeline)
+    failure = repro.replay(module, pipeline, settings)
     if failure is None:
         term.note("it no longer fails" if repro.recorded_kind(source.text) else "it does not fail")
         return Exit.OK
@@ -75,8 +76,8 @@ def command(file: str, shrink: bool, output: str | None) -> int:
         term.err("".join(traceback.format_exception(failure.error)))
     _tell(failure, repro.recorded_kind(source.text))
     if shrink:
-        small, alone = repro.smaller(failure, pipeline)
-        text = repro.text_of(small, alone)
+        small, alone = repro.smaller(failure, pipeline, settings)
+        text = repro.text_of(small, alone, settings)
         if output == "-" or (output is None and file == STDIN):
             term.out(text)
         else:

@@ -207,6 +207,8 @@ def _request(given: dict[str, Any], options: Options, model_file: str, model: st
         "versions": versions(),
     }
     decisive = {"level": options.level, "passes": options.passes}
+    if options.estimators != "auto":  # absent from older runs
+        decisive["estimators"] = options.estimators
     return Request(
         data=given["data"],
         out=Path(given["out"]),

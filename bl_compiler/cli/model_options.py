@@ -79,7 +79,10 @@ def pass_options(function: F) -> F:
         {
             "-O --opt-level level": {"metavar": "0|1|2", "help": "The optimization level [default: 1]."},
             "--passes": {"metavar": "EDITS", "help": "Edit the level's passes, such as +flipout,-cse."},
-            "--estimators": {"hidden": True},
+            "--estimators": {
+                "metavar": "E",
+                "help": "Among exact ones: auto, fast, low-variance or shared [default: auto].",
+            },
         },
     )
 

@@ -56,6 +56,12 @@ def trained_options(function: F) -> F:
                 help="Of the draws [default: 0].",
             ),
             opt("--target", section="Target", metavar="T", help="cpu, gpu or tpu [default: what there is]."),
+            opt(
+                "--estimators",
+                section="Optimization",
+                metavar="E",
+                help="auto, fast, low-variance or shared [default: as trained].",
+            ),
         )
     ):
         function = decorate(function)
@@ -63,7 +69,13 @@ def trained_options(function: F) -> F:
 
 
 def load(
-    folder: str, data: str, checkpoint: str | None, target: str | None, entries: tuple[str, ...]
+    folder: str,
+    data: str,
+    checkpoint: str | None,
+    target: str | None,
+    entries: tuple[str, ...],
+    *,
+    estimators: str | None = None,
 ) -> tuple[Trained, DataSet]:
     """The trained model and the data for these entry points.
 
@@ -78,7 +90,7 @@ def load(
     sink = Sink()
     use_device(Target.parse(target) if target else None)
     try:
-        trained = load_trained(Path(folder), checkpoint=checkpoint)
+        trained = load_trained(Path(folder), checkpoint=checkpoint, estimators=estimators)
     except CheckpointError as fault:
         report_failure(fault, Path(folder), sink)
         raise CompileError(sink.errors) from fault

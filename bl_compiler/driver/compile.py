@@ -89,7 +89,6 @@ def check_supported(options: Options) -> None:
         (bool(options.mesh), "--mesh"),
         (bool(options.shard) or options.auto_shard, "--shard"),
         (options.precision != "f32", "--precision bf16"),
-        (options.estimators not in ("auto", "shared"), f"--estimators {options.estimators}"),
     ):
         if given:
             raise OptionError(f"`{name}` is not supported yet", code="BLC0210")

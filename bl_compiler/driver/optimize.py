@@ -27,9 +27,10 @@ from bl_compiler.passes.instruments import PrintIR, StopAfter, TimePasses, Verif
 from bl_compiler.passes.journal import Journal
 from bl_compiler.passes.manager import run_pipeline
 from bl_compiler.passes.pipeline import Pipeline
-from bl_compiler.passes.registry import PASSES
+from bl_compiler.passes.registry import PASSES, Registry
 
 Emit = Callable[[str], None]
+_DEFAULTS = Options()
 
 STAGES: Mapping[str, str] = {
     "parse": "text to syntax tree",
@@ -65,14 +66,14 @@ class Optimized:
     reproducer: Path | None = None
 
 
-def pipeline_of(options: Options) -> Pipeline:
-    """The passes that the options amount to.
+def pipeline_of(options: Options, registry: Registry = PASSES) -> Pipeline:
+    """The passes that the options amount to, out of a registry.
 
     Raises:
         CompileError: The text of a pipeline or of edits is malformed (BLC0402).
     """
     text = options.pipeline if options.pipeline is not None else f"O{options.level}"
-    return Pipeline.parse(text).edited(options.passes)
+    return Pipeline.parse(text, registry).edited(options.passes, registry)
 
 
 def entry_points(module: Module, sink: Sink) -> Module | None:
@@ -100,7 +101,15 @@ def _monte_carlo_terms(module: Module, sink: Sink) -> None:
             ).help("pairs of one family have one, and so do some others, such as Normal and Laplace")
 
 
-def optimize(module: Module, options: Options, emit: Emit, *, evaluate: Evaluator | None = None) -> Optimized:
+def optimize(
+    module: Module,
+    options: Options,
+    emit: Emit,
+    *,
+    evaluate: Evaluator | None = None,
+    watch: tuple[Instrument, ...] = (),
+    registry: Registry = PASSES,
+) -> Optimized:
     """Run the pipeline of the options with the instruments they ask for.
 
     Args:
@@ -108,20 +117,23 @@ def optimize(module: Module, options: Options, emit: Emit, *, evaluate: Evaluato
         options: Level, edits, dumps, prints.
         emit: Takes the texts of printed IR and tables.
         evaluate: Computes constants for `fold`.
+        watch: More instruments than the options ask for.
+        registry: The passes there are.
 
     Raises:
         CompileError: The pipeline is malformed, or a pass finds the model at fault.
         Exception: A defect of a pass, with the attribute `reproducer`.
     """
-    pipeline = pipeline_of(options)
+    pipeline = pipeline_of(options, registry)
     journal = Journal()
     times = TimePasses() if options.time_passes else None
-    reproducer = Reproducer(_writable(options.repro_dir), versions())
-    instruments = (*_instruments(options, journal, emit), *([times] if times else []), reproducer)
-    ctx = PassContext(CORE_OPS, journal, evaluate, instruments)
+    settings = _settings(options)
+    reproducer = Reproducer(_writable(options.repro_dir), versions(), settings=settings)
+    instruments = (*_instruments(options, journal, emit), *([times] if times else []), *watch, reproducer)
+    ctx = PassContext(CORE_OPS, journal, evaluate, instruments, **settings)
     made: Path | None = None
     if options.emit_repro:
-        made = write_reproducer(_writable(options.repro_dir), module, pipeline, versions())
+        made = write_reproducer(_writable(options.repro_dir), module, pipeline, versions(), settings=settings)
     try:
         after = run_pipeline(module, pipeline, ctx)
     except CompileError:
@@ -132,6 +144,12 @@ def optimize(module: Module, options: Options, emit: Emit, *, evaluate: Evaluato
     result = Optimized(after, pipeline, journal, times, made)
     _tell(result, options, emit)
     return result
+
+
+def _settings(options: Options) -> dict[str, str]:
+    """What passes are told of the options, as far as it is not the default."""
+    told = {"estimators": options.estimators, "target": str(options.target)}
+    return {name: text for name, text in told.items() if text != str(getattr(_DEFAULTS, name))}
 
 
 def _instruments(options: Options, journal: Journal, emit: Emit) -> list[Instrument]:

@@ -6,6 +6,7 @@ May import: floors 0-3.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bl_compiler.diagnostics import CompileError, Severity
@@ -16,8 +17,9 @@ from bl_compiler.ir.graph import Module
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.verify import VerifyError, verify
 from bl_compiler.passes.base import Instrument, Pass, PassContext
-from bl_compiler.passes.dumps import read_header, reproducer_text
+from bl_compiler.passes.dumps import NO_SETTINGS, read_header, reproducer_text
 from bl_compiler.passes.instruments import VerifyEach
+from bl_compiler.passes.journal import Journal
 from bl_compiler.passes.manager import run_pipeline
 from bl_compiler.passes.pipeline import Pipeline
 
@@ -67,21 +69,25 @@ class _Catch(Instrument):
         self.culprit, self.module = str(culprit), module
 
 
-def replay(module: Module, pipeline: Pipeline) -> Failure | None:
-    """How the passes fail on a module, or None if they do not."""
+def replay(module: Module, pipeline: Pipeline, settings: Mapping[str, str] = NO_SETTINGS) -> Failure | None:
+    """How the passes fail on a module, or None if they do not; `settings` are those of the header."""
     caught = _Catch()
     checks = [VerifyEach()] if _verifies(module) else []
+    told = dict(settings)
+    ctx = PassContext(CORE_OPS, Journal(), evaluator(), (*checks, caught), **told)
     try:
-        run_pipeline(module, pipeline, PassContext(CORE_OPS, evaluate=evaluator(), instruments=(*checks, caught)))
+        run_pipeline(module, pipeline, ctx)
     except Exception as error:  # noqa: BLE001 - whatever a pass raises is what is looked for
         return Failure(error, caught.culprit, caught.module or module)
     return None
 
 
-def smaller(failure: Failure, pipeline: Pipeline) -> tuple[Failure, Pipeline]:
+def smaller(
+    failure: Failure, pipeline: Pipeline, settings: Mapping[str, str] = NO_SETTINGS
+) -> tuple[Failure, Pipeline]:
     """The same failure on less: the culprit alone, on a part of the module that entered it."""
     alone = Pipeline(tuple(each for each in pipeline if str(each) == failure.culprit)[:1])
-    found = replay(failure.module, alone)
+    found = replay(failure.module, alone, settings)
     if found is None or found.key != failure.key:
         return failure, pipeline
     sound = _verifies(failure.module)
@@ -89,15 +95,15 @@ def smaller(failure: Failure, pipeline: Pipeline) -> tuple[Failure, Pipeline]:
     def holds(module: Module) -> bool:
         if sound and not _verifies(module):
             return False
-        again = replay(module, alone)
+        again = replay(module, alone, settings)
         return again is not None and again.key == failure.key
 
-    return replay(shrink(failure.module, holds), alone) or found, alone
+    return replay(shrink(failure.module, holds), alone, settings) or found, alone
 
 
-def text_of(failure: Failure, pipeline: Pipeline) -> str:
+def text_of(failure: Failure, pipeline: Pipeline, settings: Mapping[str, str] = NO_SETTINGS) -> str:
     """The reproducer of a failure."""
-    return reproducer_text(failure.module, pipeline, versions(), failure.error)
+    return reproducer_text(failure.module, pipeline, versions(), failure.error, settings)
 
 
 def recorded_kind(text: str) -> str | None:

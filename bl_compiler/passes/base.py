@@ -19,7 +19,7 @@ from bl_compiler.passes.journal import Journal
 if TYPE_CHECKING:
     from bl_compiler.passes.pipeline import Pipeline
 
-ENTRIES = ("init", "train", "predict", "log_likelihood", "log_joint", "sample")
+ENTRIES = ("init", "train", "predict", "predict_joint", "log_likelihood", "log_joint", "sample", "sample_prior")
 """The entry points that the pass `entries` derives."""
 
 Literal = bool | int | float | tuple["Literal", ...]
@@ -59,12 +59,16 @@ class PassContext:
         journal: what rules did.
         evaluate: computes constants; without it nothing is folded.
         instruments: what runs around each pass, in this order.
+        estimators: the preference among exact estimators, as `Options.estimators` has it.
+        target: what is compiled for, as text.
     """
 
     ops: OpSet
     journal: Journal = field(default_factory=Journal)
     evaluate: Evaluator | None = None
     instruments: tuple[Instrument, ...] = ()
+    estimators: str = "auto"
+    target: str = "cpu"
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from bl_compiler.passes.pipeline import Pipeline
 _OURS = re.compile(r"\d\d+_[\w-]+\.blir|index\.json|trace\.jsonl|stablehlo\.mlir")
 _HEADER = re.compile(r"// ([a-z-]+): (.*)")
 _REPRODUCER = "blc-repro"
+NO_SETTINGS: Mapping[str, str] = {}
 
 
 def header_text(entries: Mapping[str, str]) -> str:
@@ -138,6 +139,7 @@ class Reproducer(Instrument):
         versions: name and version of what took part.
         note: told the path, as soon as it is written.
         ignore: exceptions that are the user's fault and need no reproducer.
+        settings: what passes were told besides their options (`settings_of`).
     """
 
     directory: Path
@@ -145,21 +147,27 @@ class Reproducer(Instrument):
     note: Callable[[Path], None] | None = None
     ignore: tuple[type[Exception], ...] = (CompileError,)
     path: Path | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def failed(self, culprit: Pass, module: Module, rest: Pipeline, error: Exception) -> None:
         """Write the file, once."""
         if isinstance(error, self.ignore) or self.path is not None:
             return
-        self.path = write_reproducer(self.directory, module, rest, self.versions, error)
+        self.path = write_reproducer(self.directory, module, rest, self.versions, error, self.settings)
         if self.note is not None:
             self.note(self.path)
 
 
 def write_reproducer(
-    directory: Path, module: Module, pipeline: Pipeline, versions: Mapping[str, str], error: Exception | None = None
+    directory: Path,
+    module: Module,
+    pipeline: Pipeline,
+    versions: Mapping[str, str],
+    error: Exception | None = None,
+    settings: Mapping[str, str] = NO_SETTINGS,
 ) -> Path:
     """Write a module with the pipeline that it is to go through; the name of the file follows from its content."""
-    text = reproducer_text(module, pipeline, versions, error)
+    text = reproducer_text(module, pipeline, versions, error, settings)
     path = directory / f"{_REPRODUCER}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.blir"
     directory.mkdir(parents=True, exist_ok=True)
     _written(path, text)
@@ -167,12 +175,25 @@ def write_reproducer(
 
 
 def reproducer_text(
-    module: Module, pipeline: Pipeline, versions: Mapping[str, str], error: Exception | None = None
+    module: Module,
+    pipeline: Pipeline,
+    versions: Mapping[str, str],
+    error: Exception | None = None,
+    settings: Mapping[str, str] = NO_SETTINGS,
 ) -> str:
     """The text of a reproducer: header and module."""
-    entries = {_REPRODUCER: "1", "pipeline": str(pipeline)}
+    entries = {_REPRODUCER: "1", "pipeline": str(pipeline), **settings}
     entries["versions"] = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     if error is not None:
         first = str(error).strip().partition("\n")[0]
         entries["error"] = f"{type(error).__name__}: {first}"
     return header_text(entries) + print_module(module)
+
+
+def settings_of(entries: Mapping[str, str]) -> dict[str, str]:
+    """What passes are told besides their options, among the entries of a header: `estimators` and `target`.
+
+    >>> settings_of({"pipeline": "cse", "estimators": "fast"})
+    {'estimators': 'fast'}
+    """
+    return {name: entries[name] for name in ("estimators", "target") if name in entries}

@@ -5,10 +5,14 @@
 | `init` | - | - | `param:PATH` of every parameter and statistic |
 | `train` | posterior | train | `loss`, `nll`, `kl`, `state:PATH` |
 | `predict` | posterior | predict | `probs:SITE`, or `mean:SITE` and `variance:SITE`; `value:KEY` |
+| `predict_joint` | posterior, shared | predict | as `predict`; only if that draws something |
 | `log_likelihood` | posterior | predict | `log_prob:SITE` per plate element |
 | `log_joint` | inputs `site:SITE` | predict | `log_joint` |
 | `sample` | global: posterior, local: prior | predict | `value:SITE`, `value:KEY` |
 | `sample_prior` | prior | predict | `value:SITE`, `value:KEY` |
+
+`predict_joint` is a draw of functions: however passes estimate the draws of `predict`, one draw of a site serves all
+examples in it.
 
 Invariant: an entry holds only the nodes that its outputs need, so inputs and parameters it does not use are not asked
 for; of the ops `model.*`, input, param, state, plate_size and step remain. May import: floors 0-1, `base`,
@@ -60,10 +64,13 @@ def derive_entries(module: Module, ops: OpSet = CORE_OPS) -> Module:
         EntriesError: The objective does not fit the model.
         UnsupportedRegionError: A site or an observation stands in the body of a region op.
     """
+    predict = _predict(module, ops, "predict")
+    random = any(node.op.name == "random.draw" for node in walk(predict))
     graphs = (
         _init(module, ops),
         train_entry(module, ops),
-        _predict(module, ops),
+        predict,
+        *([_predict(module, ops, "predict_joint", joint=True)] if random else []),
         _log_likelihood(module, ops),
         _log_joint(module, ops),
         _sample(module, ops, "sample", Latents.MIXED),
@@ -89,16 +96,16 @@ def _init(module: Module, ops: OpSet) -> Graph:
     return b.finish(outputs)
 
 
-def _copied(module: Module, ops: OpSet, name: str, latents: Latents) -> Frame:
+def _copied(module: Module, ops: OpSet, name: str, latents: Latents, *, joint: bool = False) -> Frame:
     model = module.functions["model"]
-    frame = Frame(model, Mode(latents), ops, name)
+    frame = Frame(model, Mode(latents, joint=joint), ops, name)
     for node in model.nodes:
         frame.copy(node)
     return frame
 
 
-def _predict(module: Module, ops: OpSet) -> Graph:
-    frame = _copied(module, ops, "predict", Latents.POSTERIOR)
+def _predict(module: Module, ops: OpSet, name: str, *, joint: bool = False) -> Graph:
+    frame = _copied(module, ops, name, Latents.POSTERIOR, joint=joint)
     outputs: list[tuple[str, Value]] = []
     for node in frame.model.of("model.observe"):
         with frame.builder.at(span=node.span, scope=node.scope):

@@ -38,10 +38,15 @@ class Latents(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What declarations mean in an entry."""
+    """What declarations mean in an entry.
+
+    Attributes:
+        joint: Whether values of different examples belong together, so that every site is drawn once.
+    """
 
     latents: Latents
     training: bool = False
+    joint: bool = False
 
     def distribution(self, node: Node) -> Value:
         """The distribution that a `model.sample` or `model.noise` is drawn from."""
@@ -165,8 +170,8 @@ class Frame:
         if self.mode.latents is Latents.GIVEN:
             return self.builder.add("model.input", key=f"site:{node.site}", type=wanted, name=node.result.name)
         d = self.value(self.mode.distribution(node))
-        # Where draws of different values belong together, every site is drawn once.
-        estimator = node.attrs.get("estimator", "auto") if self.mode.latents is Latents.POSTERIOR else "shared"
+        once = self.mode.joint or self.mode.latents is not Latents.POSTERIOR
+        estimator = "shared" if once else node.attrs.get("estimator", "auto")
         draw = self.builder.add("random.draw", d, site=node.site, name=node.result.name, estimator=estimator)
         return self.retyped(draw, wanted)
 

@@ -116,23 +116,37 @@ def evaluate(
 
 
 def predictions(
-    model: Trainable, params: Any, data: DataSet, size: int, *, seed: int, draws: int, report: Report = _quiet
+    model: Trainable,
+    params: Any,
+    data: DataSet,
+    size: int,
+    *,
+    seed: int,
+    draws: int,
+    joint: bool = False,
+    report: Report = _quiet,
 ) -> dict[str, Array]:
-    """The outputs of prediction, examples first; an output that is the same for all examples comes once."""
+    """The outputs of prediction, examples first; an output that is the same for all examples comes once.
+
+    With `joint`, draws come first and examples second, and a draw of the weights is the same in all batches.
+    """
     parts: dict[str, list[Array]] = {}
     axes = model.output_axes
     shared = all(axis is None for axis in data.axes.values())
     for batch in sweep(data, size):
-        for name, values in model.predict(params, batch.arrays, seed=seed, draws=draws).items():
+        for name, values in model.predict(params, batch.arrays, seed=seed, draws=draws, joint=joint).items():
             axis = axes.get(name)
             if axis is None:
                 parts[name] = [values]
                 continue
+            first = np.moveaxis(values, axis + 1 if joint else axis, 0)
             # A model without examples in its inputs still predicts whole plates.
-            valid = values.shape[axis] if shared else batch.valid
-            parts.setdefault(name, []).append(np.moveaxis(values, axis, 0)[:valid])
+            parts.setdefault(name, []).append(first if shared else first[: batch.valid])
         report(batch.start + batch.valid)
-    return {name: np.concatenate(found) if axes.get(name) is not None else found[0] for name, found in parts.items()}
+    found = {name: np.concatenate(rows) if axes.get(name) is not None else rows[0] for name, rows in parts.items()}
+    if not joint:
+        return found
+    return {name: np.moveaxis(each, 0, 1) if axes.get(name) is not None else each for name, each in found.items()}
 
 
 def _scores(site: ObservedSite, outputs: dict[str, Array], data: DataSet) -> dict[str, Estimate]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bl_compiler.ir.graph import Module, PlateInfo
+from bl_compiler.ir.walk import walk
 from bl_compiler.training.observed import ObservedSite, has_local_latents, observed_sites
 from bl_compiler.training.specs import InputSpec, input_specs
 
@@ -24,6 +25,7 @@ class Needs:
         of_entry: The names of the inputs that each entry point reads.
         output_axes: For each output of prediction the axis of its examples.
         local_latents: Whether examples have latent variables of their own.
+        local_draws: Whether a prediction draws something for each example.
     """
 
     inputs: Mapping[str, InputSpec]
@@ -32,6 +34,7 @@ class Needs:
     of_entry: Mapping[str, tuple[str, ...]]
     output_axes: Mapping[str, int | None]
     local_latents: bool
+    local_draws: bool
 
     @staticmethod
     def of(model: Module, entries: Module) -> Needs:
@@ -48,7 +51,14 @@ class Needs:
                 axes[output.name] = next(
                     (i for i, dim in enumerate(dims) if dim.is_plate and plate and dim.name == plate.name), None
                 )
-        return Needs(input_specs(model), plate, observed_sites(model), names, axes, has_local_latents(model))
+        local_draws = "predict" in entries.functions and any(
+            dim.is_plate and plate is not None and dim.name == plate.name
+            for node in walk(entries.functions["predict"])
+            if node.op.name == "random.draw"
+            for dim in node.result.tensor.dims
+        )
+        local_latents = has_local_latents(model)
+        return Needs(input_specs(model), plate, observed_sites(model), names, axes, local_latents, local_draws)
 
     def specs(self, *entries: str) -> list[InputSpec]:
         """The inputs that these entry points read, in the order of the source."""

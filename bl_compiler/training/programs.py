@@ -93,9 +93,9 @@ class ProgramModel:
         found = self._program.log_likelihood(params, batch, seed=seed, draws=draws)
         return {site: np.asarray(values) for site, values in found.items()}
 
-    def predict(self, params: Any, batch: Arrays, *, seed: int, draws: int) -> dict[str, Array]:
-        """The outputs of prediction, such as `probs:labels` and `mean:targets`, summarized over draws."""
-        found = self._program.predict(params, batch, seed=seed, draws=draws)
+    def predict(self, params: Any, batch: Arrays, *, seed: int, draws: int, joint: bool = False) -> dict[str, Array]:
+        """The outputs of prediction, such as `probs:labels` and `mean:targets`, summarized unless they are joint."""
+        found = self._program.predict(params, batch, seed=seed, draws=draws, joint=joint)
         return {
             f"{measure}:{name}": np.asarray(values)
             for name, summary in found.items()

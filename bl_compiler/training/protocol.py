@@ -47,5 +47,5 @@ class Trainable(Protocol):
     def log_likelihood(self, params: Any, batch: Arrays, *, seed: int, draws: int) -> dict[str, Array]:
         """Per observed site the log density of each example, `[draws, examples]`."""
 
-    def predict(self, params: Any, batch: Arrays, *, seed: int, draws: int) -> dict[str, Array]:
-        """The outputs of prediction, averaged over draws."""
+    def predict(self, params: Any, batch: Arrays, *, seed: int, draws: int, joint: bool = False) -> dict[str, Array]:
+        """The outputs of prediction, averaged over draws; with `joint` those of each draw, along the first axis."""

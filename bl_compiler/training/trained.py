@@ -45,21 +45,23 @@ class Trained:
     params: dict[str, Array]
 
 
-def load_trained(path: Path, *, checkpoint: str | None = None) -> Trained:
+def load_trained(path: Path, *, checkpoint: str | None = None, estimators: str | None = None) -> Trained:
     """Read a run back.
 
     Args:
         path: Its folder.
         checkpoint: `last`, `best` or a step; None for the one that training settled on.
+        estimators: The preference among the exact estimators; None for that of the training.
 
     Raises:
         CheckpointError: There is no run or no such checkpoint.
+        OptionError: There is no such preference.
     """
     folder = RunFolder(path)
     run = folder.read()
     model = _model(path)
     options = Options.of(**run.about.get("compile", {}))
-    options = replace(options, dump_ir=None, stop_after=None)
+    options = replace(options, dump_ir=None, stop_after=None, estimators=estimators or options.estimators)
     sink = Sink()
     entries = entry_points(model, sink)
     if entries is None:

@@ -65,3 +65,17 @@ def test_training_keeps_its_batch_size(program: bl.Program) -> None:
 def test_a_wrong_shape_is_still_refused(program: bl.Program) -> None:
     with pytest.raises(bl.CompileError, match="takes \\[8, 3\\]"):
         program.predict(program.init(0), {"x": np.zeros((5, 4), "f4")}, seed=0)
+
+
+def test_joint_draws_are_of_functions(program: bl.Program) -> None:
+    """Equal inputs get equal values in every draw, among any number of examples and from one call to the next."""
+    params, x = program.init(0), np.tile(data(3)["x"], (4, 1))
+    found = program.predict(params, {"x": x}, seed=3, draws=6, joint=True)["y"]
+    assert {name: array.shape for name, array in found.items()} == {"mean": (6, 12), "stddev": (6, 12)}
+    for start in (3, 6, 9):
+        np.testing.assert_allclose(found["mean"][:, start : start + 3], found["mean"][:, :3], rtol=2e-5)
+    again = program.predict(params, {"x": x[:8]}, seed=3, draws=6, joint=True)["y"]
+    np.testing.assert_allclose(again["mean"], found["mean"][:, :8], rtol=2e-5)
+    summary = program.predict(params, {"x": x}, seed=3, draws=6)["y"]
+    np.testing.assert_allclose(np.mean(found["stddev"] ** 2, axis=0), 0.25, rtol=1e-5)
+    assert summary["mean"].shape == (12,)

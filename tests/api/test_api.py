@@ -53,6 +53,9 @@ def test_options_are_those_of_the_command_line(path: Path) -> None:
         bl.compile(path, defines={"widht": 2})
     with pytest.raises(bl.OptionError, match="not supported yet"):
         bl.compile(path, mesh="data=4")
+    assert bl.compile(path, estimators="low-variance").entries == program.entries
+    with pytest.raises(bl.OptionError, match="did you mean `shared`"):
+        bl.compile(path, estimators="sharde")
 
 
 def test_one_of_several_models_is_chosen(tmp_path: Path) -> None:

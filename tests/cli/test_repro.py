@@ -17,6 +17,7 @@ from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.parser import parse_module
 from bl_compiler.ir.verify import verify
 from bl_compiler.ir.walk import walk
+from bl_compiler.passes.base import PassContext
 from bl_compiler.passes.cse import Cse
 from tests.support.shell import REGRESSION, Shell
 
@@ -82,6 +83,25 @@ def test_a_reproducer_written_without_a_failure(blc: Shell) -> None:
     blc("compile", "m.blg", "--emit=none", "--emit-repro")
     (name,) = [name for name in blc.files() if name.startswith("blc-repro-")]
     assert blc("repro", name) == (0, "", "it does not fail\n")
+
+
+def test_what_passes_are_told_is_recorded_and_told_again(blc: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes see the preference among estimators and the target; a replay sees those of the failure."""
+
+    def run(self: Cse, module: Module, ctx: PassContext) -> Module:
+        if (ctx.estimators, ctx.target) != ("auto", "cpu"):
+            raise AssertionError(f"{ctx.estimators} on {ctx.target}")
+        return module
+
+    monkeypatch.setattr(Cse, "run", run)
+    blc.write("m.blg", REGRESSION)
+    assert blc("compile", "m.blg", "--emit=none").code == 0
+    assert blc("compile", "m.blg", "--emit=none", "--estimators", "low-variance", "--target", "tpu").code == 70
+    (name,) = [name for name in blc.files() if name.startswith("blc-repro-")]
+    assert "// estimators: low-variance\n// target: tpu\n" in blc.read(name)
+    assert blc("repro", name).err.endswith("it still fails in pass `cse`: AssertionError: low-variance on tpu\n")
+    assert blc("repro", name, "--shrink").code == 70
+    assert "// estimators: low-variance\n// target: tpu\n" in blc.read(name.replace(".blir", ".small.blir"))
 
 
 @pytest.mark.parametrize("fault", [lambda: KeyError("x"), model_error])

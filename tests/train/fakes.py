@@ -69,9 +69,13 @@ class Line:
         error = params["w"] * batch["x"] - batch["y"] + shift
         return {"y": -0.5 * error**2 - 0.5 * np.log(2 * np.pi)}
 
-    def predict(self, params: dict[str, Any], batch: Mapping[str, Array], *, seed: int, draws: int) -> dict[str, Array]:
+    def predict(
+        self, params: dict[str, Any], batch: Mapping[str, Array], *, seed: int, draws: int, joint: bool = False
+    ) -> dict[str, Array]:
         """The line, and its noise."""
         mean = params["w"] * batch["x"]
+        if joint:
+            mean = np.stack([mean] * draws)
         return {"mean:y": mean, "variance:y": np.ones_like(mean)}
 
 

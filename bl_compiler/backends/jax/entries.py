@@ -14,7 +14,9 @@ from bl_compiler.backends.jax import pyexpr
 from bl_compiler.backends.jax.context import Line
 from bl_compiler.backends.jax.functions import INDENT, Function, dictionary
 from bl_compiler.backends.jax.rules_region import draws
-from bl_compiler.ir.graph import Graph, Module, Optimizer
+from bl_compiler.ir.graph import Graph, Module, Node, Optimizer
+from bl_compiler.ir.ops import CORE_OPS
+from bl_compiler.ir.rewrite import Rewriter, map_graph
 from bl_compiler.ir.walk import walk
 
 T = TypeVar("T")
@@ -35,20 +37,43 @@ def statistics_of(module: Module) -> frozenset[str]:
     return frozenset(states | set(under("state:", {o.name: "" for o in train.outputs} if train else {})))
 
 
+def joint_graph(module: Module) -> Graph | None:
+    """The graph behind `predict(joint=True)`: `predict` itself where it is the same; None where there is none."""
+    predict, joint = (module.functions.get(name) for name in ("predict", "predict_joint"))
+    if predict is None or joint is None:
+        # What draws nothing is the same for every draw.
+        return None if predict is None or draws(predict) else predict
+    return predict if _estimated_alike(predict) == joint else joint
+
+
+def _estimated_alike(graph: Graph) -> Graph:
+    """The graph with its draws called `shared`, which is what they are once passes have run."""
+
+    def change(node: Node, rewriter: Rewriter) -> bool:
+        if node.op.name == "random.draw":
+            rewriter.keep_with(node, node.attrs.with_(estimator="shared"))
+        return node.op.name == "random.draw"
+
+    return map_graph(graph, CORE_OPS, change)
+
+
 def entry_functions(module: Module) -> Iterator[Function]:
     """The functions that are written from graphs."""
     writers: Mapping[str, Callable[[Graph], Function]] = {
         "init": _init,
         "train": _train,
         "predict": _predict,
+        "predict_joint": _predict_joint,
         "log_likelihood": _log_likelihood,
         "log_joint": _log_joint,
         "sample": _sample,
         "sample_prior": _sample_prior,
     }
+    joint = joint_graph(module)
     for name, write in writers.items():
-        if name in module.functions:
-            yield write(module.functions[name])
+        graph = module.functions.get(name)
+        if graph is not None and (name != "predict_joint" or graph is joint):
+            yield write(graph)
 
 
 def _init(graph: Graph) -> Function:
@@ -73,6 +98,11 @@ def _train(graph: Graph) -> Function:
 
 def _predict(graph: Graph) -> Function:
     return Function("_predict", "params, inputs, key", "What one draw predicts.", graph, dictionary)
+
+
+def _predict_joint(graph: Graph) -> Function:
+    doc = "What one draw predicts, one draw of every weight for all examples."
+    return Function("_predict_joint", "params, inputs, key", doc, graph, dictionary)
 
 
 def _log_likelihood(graph: Graph) -> Function:
@@ -160,13 +190,38 @@ def public_functions(module: Module) -> Iterator[list[Line]]:
         yield _lines(_TRAIN_INIT)
         yield _lines(_TRAIN_STEP)
     if "predict" in functions:
-        yield _lines(_PREDICT + dictionary(_summaries(functions["predict"])).replace("\n", "\n" + INDENT))
+        yield _lines(_predict_text(module, functions["predict"]))
     if "log_likelihood" in functions:
         yield _lines(_LOG_LIKELIHOOD)
     if "sample" in functions or "sample_prior" in functions:
         table = {name: f"_{name}" for name in ("sample", "sample_prior") if name in functions}
         choices = {"posterior": table.get("sample"), "prior": table.get("sample_prior")}
         yield _lines(_SAMPLE.replace("CHOICES", ", ".join(f"{_quoted(k)}: {v}" for k, v in choices.items() if v)))
+
+
+def _predict_text(module: Module, graph: Graph) -> str:
+    """The function `predict`."""
+    joint = joint_graph(module)
+    return _PREDICT.format(
+        draw="_predict" if joint is None or joint is graph else "(_predict_joint if joint else _predict)",
+        refused="" if joint is not None else _REFUSED,
+        drawn=dictionary(_unsummarized(graph)).replace("\n", "\n" + 2 * INDENT),
+        summaries=dictionary(_summaries(graph)).replace("\n", "\n" + INDENT),
+    )
+
+
+def _unsummarized(graph: Graph) -> dict[str, str]:
+    """The draws of each output of prediction, as `joint=True` gives them."""
+    names = {o.name: "" for o in graph.outputs}
+    found: dict[str, str] = {}
+    for site in under("probs:", names):
+        found[site] = f'{{"probs": {_drawn("probs:" + site)}}}'
+    for site in under("mean:", names):
+        variance = f', "stddev": jnp.sqrt({_drawn("variance:" + site)})' if f"variance:{site}" in names else ""
+        found[site] = f'{{"mean": {_drawn("mean:" + site)}{variance}}}'
+    for name in under("value:", names):
+        found[name] = f'{{"value": {_drawn("value:" + name)}}}'
+    return found
 
 
 def _summaries(graph: Graph) -> dict[str, str]:
@@ -221,10 +276,20 @@ def train_step(state, inputs, sizes=None):
 '''
 
 _PREDICT = '''
-def predict(params, inputs, seed, draws=32):
-    """Predictions by name, summarized over draws: class probabilities, or mean and standard deviation."""
-    drawn = jax.vmap(lambda key: _predict(params, inputs, key))(fold_range(as_key(seed), draws))
-    return '''
+def predict(params, inputs, seed, draws=32, joint=False):
+    """Predictions by name, summarized over draws: class probabilities, or mean and standard deviation.
+
+    With `joint`, one draw of every weight serves all examples, and the draws come along the first axis.
+    """{refused}
+    drawn = jax.vmap(lambda key: {draw}(params, inputs, key))(fold_range(as_key(seed), draws))
+    if joint:
+        return {drawn}
+    return {summaries}
+'''
+
+_REFUSED = """
+    if joint:
+        raise ValueError("the program was compiled without joint draws")"""
 
 _LOG_LIKELIHOOD = '''
 def log_likelihood(params, inputs, seed, draws=32):

@@ -16,12 +16,17 @@ from bl_compiler.ir.types import DType, TensorType
 from bl_compiler.ir.walk import walk
 from bl_compiler.source import Span
 
-_GRAPHS = {"loss": "train", "train_step": "train", "train_init": "init"}
+_GRAPHS = {
+    "loss": ("train",),
+    "train_step": ("train",),
+    "train_init": ("init",),
+    "predict": ("predict", "predict_joint"),
+}
 
 
 def graphs_of(entry: str) -> tuple[str, ...]:
-    """The graph behind a public function."""
-    return (_GRAPHS.get(entry, entry),)
+    """The graphs behind a public function."""
+    return _GRAPHS.get(entry, (entry,))
 
 
 WIDE = (DType.F64, DType.I64)

@@ -15,6 +15,7 @@ import numpy as np
 from bl_compiler.backends.jax import compat
 from bl_compiler.backends.jax.checks import Checker, InputError
 from bl_compiler.backends.jax.emit import EmittedModule, emit_module
+from bl_compiler.backends.jax.entries import joint_graph
 from bl_compiler.backends.jax.interface import Interface, Parameter, wide_value
 from bl_compiler.backends.jax.located import show_lines
 from bl_compiler.backends.jax.optimizers import check_optimizer
@@ -34,7 +35,7 @@ State = dict[str, Any]
 
 _JIT_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "train_step": {"donate_argnums": 0},
-    "predict": {"static_argnames": ("draws",)},
+    "predict": {"static_argnames": ("draws", "joint")},
     "log_likelihood": {"static_argnames": ("draws",)},
     "sample": {"static_argnames": ("draws", "weights")},
 }
@@ -170,19 +171,31 @@ class Program:
         return self._call("train_step", state, fed, self._sizes("train_step", sizes))  # type: ignore[no-any-return]
 
     def predict(
-        self, params: Params, inputs: Mapping[str, Any], seed: Any, draws: int = 32
+        self, params: Params, inputs: Mapping[str, Any], seed: Any, draws: int = 32, *, joint: bool = False
     ) -> dict[str, dict[str, jax.Array]]:
         """Predictions by name, summarized over draws: `probs` of classes, or `mean` and `stddev`.
+
+        Args:
+            params: raw parameters and statistics.
+            inputs: arrays by name.
+            seed: an integer or a JAX key.
+            draws: how many draws from the posterior.
+            joint: draw functions: one draw of every weight serves all examples, and the draws are not summarized but
+                come along the first axis, `probs`, or `mean` and `stddev` of an observation's distribution, and the
+                `value` of what the model predicts. Equal seeds draw equal functions, for other inputs too.
 
         Raises:
             InputError: the arguments do not fit the program.
         """
+        if joint and "predict" in self.module.functions and joint_graph(self.module) is None:
+            raise self._check.fault("the program was compiled without joint draws", "compile the model again")
         other = self._for_examples("predict", inputs)
         if other is not None:
-            return other.predict(params, inputs, seed, draws)
+            return other.predict(params, inputs, seed, draws, joint=joint)
         self._check.params(params, self.interface.params)
         fed = self._fed("predict", inputs)
-        return self._call("predict", params, fed, self._key(seed), draws=self._draws(draws))  # type: ignore[no-any-return]
+        how = {"draws": self._draws(draws), "joint": bool(joint)}
+        return self._call("predict", params, fed, self._key(seed), **how)  # type: ignore[no-any-return]
 
     def log_likelihood(
         self, params: Params, inputs: Mapping[str, Any], seed: Any, draws: int = 32

@@ -13,13 +13,13 @@ from bl_compiler.ir.graph import Module, Objective, Value
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.types import Dim, DType, TensorType, distribution
 from bl_compiler.ir.walk import walk
-from bl_compiler.passes.base import Fact, PassContext, facts_of
+from bl_compiler.passes.base import ENTRIES, Fact, PassContext, facts_of
 from bl_compiler.passes.densities import kl_form
 from bl_compiler.passes.entries import Entries, derive_entries
 from bl_compiler.passes.entry_errors import EntriesError
 from tests.support.models import ModelBuilder, drawn, ops_in
 
-ALL = ["init", "train", "predict", "log_likelihood", "log_joint", "sample", "sample_prior"]
+ALL = list(ENTRIES)
 
 
 def regression() -> ModelBuilder:
@@ -54,6 +54,7 @@ def test_entries_ask_only_for_what_they_use() -> None:
         "init": set(),
         "train": {"x", "y", *params},
         "predict": {"x", *params},
+        "predict_joint": {"x", *params},
         "log_likelihood": {"x", "y", *params},
         "log_joint": {"x", "y", "site:w"},
         "sample": {"x", *params},
@@ -67,11 +68,27 @@ def test_entries_give_what_they_promise() -> None:
         "init": ["param:w/loc", "param:w/scale"],
         "train": ["loss", "nll", "kl"],
         "predict": ["mean:y", "variance:y"],
+        "predict_joint": ["mean:y", "variance:y"],
         "log_likelihood": ["log_prob:y"],
         "log_joint": ["log_joint"],
         "sample": ["value:w", "value:y"],
         "sample_prior": ["value:w", "value:y"],
     }
+
+
+def test_joint_draws_are_predict_with_every_draw_shared() -> None:
+    b = regression()
+    posterior = b.dist("Normal", 0.0, 1.0)
+    z = b.add("model.sample", b.dist("Normal", 0.0, 1.0), posterior, site="z", estimator="flipout")
+    b.predict("z", z)
+    module = b.entries()
+    asked_for = {
+        name: {n.site: n.attrs["estimator"] for n in module.functions[name].of("random.draw")}
+        for name in ("predict", "predict_joint")
+    }
+    assert asked_for["predict"] == {"w": "auto", "z": "flipout"}
+    assert asked_for["predict_joint"] == {"w": "shared", "z": "shared"}
+    assert ops_in(module, "predict") == ops_in(module, "predict_joint")
 
 
 def test_no_declaration_but_feeds_is_left() -> None:
@@ -128,7 +145,7 @@ def test_only_training_takes_the_training_phase() -> None:
     mask = b.noise("dropout", b.dist("Normal", b.full(1.0, (batch,)), 0.1))
     b.observe("y", y, b.dist("Normal", b.phase(b.binary("mul", x, mask), x), 1.0))
     module = b.entries()
-    assert {entry for entry in ALL if "dropout" in drawn(module, entry)} == {"train"}
+    assert {entry for entry in module.functions if "dropout" in drawn(module, entry)} == {"train"}
     assert asked(module, "log_joint") == {"x", "y"}
 
 
