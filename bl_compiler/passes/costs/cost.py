@@ -5,7 +5,7 @@ Invariant: costs add up, and zero is neutral. May import: the standard library.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,27 +16,24 @@ class Cost:
         flops: floating-point operations that processors do quickly, a multiplication with an addition being two.
         bytes: what is read from and written to memory.
         transcendentals: evaluations of exponentials, logarithms, square roots and the like.
-        randoms: random numbers drawn.
+        randoms: random numbers drawn: words of random bits, whatever they are turned into.
+        kernels: pieces of work that are started one by one.
 
     >>> 2 * (Cost(flops=3) + Cost(flops=1, randoms=5))
-    Cost(flops=8, bytes=0.0, transcendentals=0.0, randoms=10)
+    Cost(flops=8, bytes=0.0, transcendentals=0.0, randoms=10, kernels=0.0)
     """
 
     flops: float = 0.0
     bytes: float = 0.0
     transcendentals: float = 0.0
     randoms: float = 0.0
+    kernels: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.flops + other.flops,
-            self.bytes + other.bytes,
-            self.transcendentals + other.transcendentals,
-            self.randoms + other.randoms,
-        )
+        return Cost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def __mul__(self, times: float) -> Cost:
-        return Cost(self.flops * times, self.bytes * times, self.transcendentals * times, self.randoms * times)
+        return Cost(*(times * a for a in astuple(self)))
 
     __rmul__ = __mul__
 

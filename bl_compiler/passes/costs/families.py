@@ -38,37 +38,50 @@ class FamilyWork(NamedTuple):
 
 _LOG = Each(1, 1, 2)
 _NONE = Each(0)
-# Rejection samplers draw until they accept; their gradients are series (Figurnov et al. 2018, arXiv:1805.08498).
-_GAMMA_DRAW = Each(60, 6, 120, 10)
-_LGAMMA = Each(62, 4, 62, 3)
+_BITS_TO_NORMAL = Each(49, 2, 54)
+"""A uniform number through the inverse error function, a polynomial; the gradient in the scale computes it anew."""
+_LOG_GAMMA = Each(54, 5, 104, 2)
+_LOG_BETA = Each(400, 28, 820, 12)
+# Rejection samplers (Marsaglia and Tsang 2000) draw until they accept, each element from a stream of its own. Their
+# gradients are series (Figurnov et al. 2018, arXiv:1805.08498).
+_GAMMA_DRAW = Each(300, 11, 25, 1)
 
 DENSITIES: dict[str, FamilyWork] = {
-    "Normal": FamilyWork(Each(6, 0, 6), _LOG, Each(2, 2, 2)),
-    "Laplace": FamilyWork(Each(5, 0, 6), _LOG, Each(6, 1, 2)),
-    "StudentT": FamilyWork(Each(6, 1, 10), Each(130, 10, 130, 6), Each(70, 10, 130, 12), 3.0),
-    "Cauchy": FamilyWork(Each(5, 1, 8), _LOG, Each(5, 1, 2)),
-    "Logistic": FamilyWork(Each(7, 2, 8, 0), _LOG, Each(6, 2, 2)),
-    "Gumbel": FamilyWork(Each(5, 1, 6), _LOG, Each(6, 2, 2)),
-    "HalfNormal": FamilyWork(Each(7, 0, 6), _LOG, Each(2, 2, 2)),
-    "HalfCauchy": FamilyWork(Each(6, 1, 8), _LOG, Each(5, 1, 2)),
-    "LogNormal": FamilyWork(Each(8, 1, 8), _LOG, Each(2, 3, 4)),
-    "Exponential": FamilyWork(Each(4, 0, 3), _LOG, Each(4, 1, 2)),
-    "Gamma": FamilyWork(Each(6, 1, 6), _LGAMMA, _GAMMA_DRAW, 2.0),
-    "InverseGamma": FamilyWork(Each(7, 1, 8), _LGAMMA, _GAMMA_DRAW, 2.0),
-    "Beta": FamilyWork(Each(8, 2, 8), Each(180, 12, 180, 9), Each(130, 13, 260, 20), 4.0),
-    "Uniform": FamilyWork(Each(6, 0, 2), Each(2, 1, 2), Each(4, 0, 2)),
-    "Dirichlet": FamilyWork(Each(5, 1, 5), _LGAMMA, Each(64, 7, 130, 10), 2.0),
-    "MultivariateNormal": FamilyWork(Each(6, 0, 8), Each(2, 1, 2), Each(2, 2, 2)),
-    "Bernoulli": FamilyWork(Each(9, 2, 6, 0), _NONE, Each(4, 1, 0)),
-    "Categorical": FamilyWork(Each(6, 1, 4), _NONE, Each(6, 2, 0)),
-    "OneHotCategorical": FamilyWork(Each(6, 1, 5), _NONE, Each(7, 2, 0)),
-    "Binomial": FamilyWork(Each(190, 14, 10, 1), _NONE, Each(120, 12, 0), 4.0),
-    "Multinomial": FamilyWork(Each(70, 5, 6), _NONE, Each(120, 12, 0), 4.0),
-    "Poisson": FamilyWork(Each(66, 5, 4), _NONE, Each(120, 10, 0), 4.0),
-    "NegativeBinomial": FamilyWork(Each(190, 14, 130, 8), _NONE, Each(180, 16, 0), 6.0),
+    "Normal": FamilyWork(Each(5, 0, 12), _LOG, _BITS_TO_NORMAL),
+    "Laplace": FamilyWork(Each(5, 0, 10), _LOG, Each(15, 1, 19)),
+    "StudentT": FamilyWork(Each(12, 1, 28), Each(390, 30, 920, 12), Each(360, 11, 70), 9),
+    "Cauchy": FamilyWork(Each(11, 2, 26), _LOG, Each(13, 1, 11)),
+    "Logistic": FamilyWork(Each(6, 2, 16), _LOG, Each(11, 2, 8)),
+    "Gumbel": FamilyWork(Each(5, 1, 10), _LOG, Each(11, 2, 2)),
+    "HalfNormal": FamilyWork(Each(6, 0, 13), _LOG, _BITS_TO_NORMAL),
+    "HalfCauchy": FamilyWork(Each(11, 2, 28), _LOG, Each(13, 1, 12)),
+    "LogNormal": FamilyWork(Each(10, 1, 14), _LOG, Each(49, 3, 55)),
+    "Exponential": FamilyWork(Each(3, 0, 5), _LOG, Each(10, 1, 6)),
+    "Gamma": FamilyWork(Each(10, 1, 14), _LOG_GAMMA, _GAMMA_DRAW, 8),
+    "InverseGamma": FamilyWork(Each(10, 1, 14), _LOG_GAMMA, _GAMMA_DRAW, 8),
+    "Beta": FamilyWork(Each(10, 2, 26), _LOG_BETA, Each(620, 21, 50, 2), 16),
+    "Uniform": FamilyWork(Each(5, 0, 6), Each(1, 1, 4), Each(10, 0, 12)),
+    "Dirichlet": FamilyWork(Each(9, 1, 10), _LOG_GAMMA, _GAMMA_DRAW, 8),
+    "MultivariateNormal": FamilyWork(Each(4, 0, 6), _LOG, _BITS_TO_NORMAL),
+    "Bernoulli": FamilyWork(Each(20, 2, 30), _NONE, Each(12, 1)),
+    "Categorical": FamilyWork(Each(7, 1, 7), _NONE, Each(19, 2)),
+    "OneHotCategorical": FamilyWork(Each(13, 1, 11), _NONE, Each(21, 2)),
+    "Binomial": FamilyWork(Each(438, 31, 44, 2), _NONE, Each(330, 8), 4),
+    "Multinomial": FamilyWork(Each(70, 5, 12), _NONE, Each(330, 8), 4),
+    "Poisson": FamilyWork(Each(99, 8, 65), _NONE, Each(230, 8), 4),
+    "NegativeBinomial": FamilyWork(Each(427, 31, 940, 14), _NONE, Each(540, 19), 12),
 }
-DIVERGENCE = Each(10, 1, 10, 0)
-"""A closed-form KL divergence per element."""
+_GAMMAS = ("Gamma", "InverseGamma", "Dirichlet")
+DIVERGENCES: dict[str, Each] = {
+    **dict.fromkeys(_GAMMAS, Each(219, 15, 300, 11)),
+    "Beta": Each(640, 43, 1700, 35),
+    "Bernoulli": Each(49, 10, 68, 2),
+    "Categorical": Each(18, 2, 22),
+    "OneHotCategorical": Each(18, 2, 22),
+}
+"""A closed-form KL divergence per element, by the posterior's family."""
+_DIVERGENCE, _FROM_GAMMA = Each(9, 1, 10), Each(75, 7, 110, 2)
+"""The divergence of other families, and from a gamma prior."""
 
 
 def base_family(type_: DistType) -> str:
@@ -102,11 +115,13 @@ def _classes(d: Value, counting: Counting) -> int:
 
 
 def _parameters(d: Value, counting: Counting) -> int:
-    """The number of elements of the largest parameter; of unknown parameters as many as of a draw."""
+    """The number of elements of what the normalizer depends on: the largest parameter that is no location."""
     type_, node = distribution(d.type), _family_node(d, counting)
     if node is None or base_family(type_) == "MultivariateNormal":
         return counting.elements(type_)
-    return max(counting.elements(value.type) for value in node.inputs)
+    names = [param.name for param in FAMILIES[base_family(type_)].params]
+    shaping = [value for name, value in zip(names, node.inputs, strict=True) if name != "loc"]
+    return max(counting.elements(value.type) for value in shaping)
 
 
 def _order(type_: DistType, counting: Counting) -> int:
@@ -154,14 +169,14 @@ def _probs(node: Node, counting: Counting) -> Work:
 def _kl(node: Node, counting: Counting) -> Work:
     q = distribution(node.inputs[0].type)
     count = counting.elements(node.result.type) * counting.count(*q.event) * _classes(node.inputs[0], counting)
-    constant = DENSITIES[base_family(q)].constant
-    parameters = max(_parameters(d, counting) for d in node.inputs)
+    from_gamma = base_family(distribution(node.inputs[1].type)) in _GAMMAS
+    each = DIVERGENCES.get(base_family(q), _FROM_GAMMA if from_gamma else _DIVERGENCE)
     # Matrices: the trace of a product of one with the other's inverse, by triangular solves.
     solve = Cost(flops=count * _order(q, counting) ** 2)
-    forward = DIVERGENCE.forward(count) + constant.forward(parameters) + solve
-    back = DIVERGENCE.backward(count) + constant.backward(parameters) + solve * 2
+    forward = each.forward(count) + solve
+    back = each.backward(count) + solve * 2
     role = Role.REDUCTION if q.event else Role.POINTWISE
-    return Work(role, forward, (back, back * 0.5))
+    return Work(role, forward, (back, back))
 
 
 @DIST_COSTS.rule("random.draw")
@@ -171,7 +186,7 @@ def _draw(node: Node, counting: Counting) -> Work:
     work, count = DENSITIES[base_family(type_)], counting.elements(node.result.type)
     drawn = count * _components(d, counting) * _classes(d, counting)
     product = Cost(flops=2 * drawn * _order(type_, counting))
-    forward = work.draw.forward(drawn) + product + Cost(randoms=work.randoms * drawn)
+    forward = work.draw.forward(drawn) + product + Cost(randoms=work.randoms * drawn, kernels=1)
     gradient = work.draw.backward(drawn) + product if type_.reparameterized else None
     return Work(Role.POINTWISE, forward, (gradient,))
 
@@ -179,4 +194,4 @@ def _draw(node: Node, counting: Counting) -> Work:
 @DIST_COSTS.rule("random.sign")
 def _sign(node: Node, counting: Counting) -> Work:
     count = counting.elements(node.result.type)
-    return Work(Role.POINTWISE, Cost(flops=3 * count, randoms=count))
+    return Work(Role.POINTWISE, Cost(flops=8 * count, randoms=count, kernels=1))

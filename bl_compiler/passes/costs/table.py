@@ -15,8 +15,8 @@ from bl_compiler.passes.costs.work import Counting, Role, Rule, Work
 
 _MODEL_COSTS: RuleTable[Rule] = RuleTable("COSTS, model")
 
-_CONSTRAIN = {"real": Each(0), "positive": Each(5, 2, 3, 1), "simplex": Each(5, 2, 5), "lower_cholesky": Each(6, 2, 4)}
-_BOUNDED = Each(3, 1, 5)
+_CONSTRAIN = {"positive": Each(6, 2, 6, 1), "simplex": Each(4, 1, 6), "lower_cholesky": Each(9, 2, 8, 1)}
+_BOUNDED = Each(3, 1, 3)
 
 
 @_MODEL_COSTS.rule("model.input", "model.param", "model.state", "model.plate_size", "model.step")

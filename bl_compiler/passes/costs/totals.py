@@ -11,13 +11,15 @@ Invariant: costs are additive over independent parts. May import: floors 0-1, `c
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from bl_compiler.ir.graph import Graph, Node, Value
+from bl_compiler.ir.regions import layout
 from bl_compiler.ir.types import DistType, TensorType
 from bl_compiler.ir.walk import free_values
 from bl_compiler.passes.costs.cost import ZERO, Cost
 from bl_compiler.passes.costs.traffic import Traffic
-from bl_compiler.passes.costs.work import SYMBOLIC, Counting, Role, body
+from bl_compiler.passes.costs.work import SYMBOLIC, Counting, Role, Work, body
 
 
 def node_cost(node: Node, *, symbolic: int = SYMBOLIC) -> Cost:
@@ -87,53 +89,78 @@ def _counting(nodes: tuple[Node, ...], symbolic: int) -> Counting:
 
 def _cost(nodes: tuple[Node, ...], symbolic: int, results: Iterable[Value]) -> Cost:
     traffic = Traffic(nodes, results, _counting(nodes, symbolic))
-    total = Cost(bytes=traffic.forward())
+    total = traffic.forward()
     for node, work in traffic.work.items():
         total += work.forward
         if work.role is Role.REGION:
-            total += graph_cost(body(node), symbolic=symbolic) * work.times
+            total += _rounds(node, work, graph_cost(body(node), symbolic=symbolic))
     return total
+
+
+def _rounds(node: Node, work: Work, once: Cost) -> Cost:
+    """The cost of all rounds of a region op; repeated draws are one batch, so that kernels start once for all."""
+    whole = once * work.times
+    return replace(whole, kernels=once.kernels) if node.op.name == "region.draws" else whole
 
 
 def _reverse(
     nodes: tuple[Node, ...],
     symbolic: int,
-    active: set[Value],
+    sources: Iterable[Value],
     targets: Iterable[Value] | None,
     results: Iterable[Value],
 ) -> Cost:
-    """The reverse sweep from `targets` (None: from everything) to the `active` values and the parameters."""
+    """The reverse sweep from `targets` (None: from everything) to the `sources` and the parameters."""
     counting = _counting(nodes, symbolic)
     traffic = Traffic(nodes, results, counting)
-    active = set(active)
-    for node in nodes:
-        flows = (
-            any(
-                gradient is not None and value in active
-                for gradient, value in zip(traffic.work[node].backward, node.inputs, strict=True)
-            )
-            if traffic.work[node].backward
-            else False
-        )
-        if flows or node.op.name == "model.param":
-            active.update(value for value in node.results if _is_float(value))
-    wanted = set(targets) if targets is not None else {value for node in nodes for value in node.results}
+    active = _depending(traffic, sources)
+    wanted = active if targets is None else active.intersection(targets)
+    reached = set(wanted)
     total = ZERO
     arriving: dict[Value, int] = {}
     for node in reversed(nodes):
-        if not any(value in wanted and value in active for value in node.results):
+        if reached.isdisjoint(node.results):
             continue
         work = traffic.work[node]
-        moving = [i for i, value in enumerate(node.inputs) if value in active and work.backward[i] is not None]
+        moving = _moving(node, work, active)
         for i in moving:
-            gradient = work.backward[i]
-            assert gradient is not None
-            total += gradient
-            wanted.add(node.inputs[i])
+            total += work.backward[i] or ZERO
             arriving[node.inputs[i]] = arriving.get(node.inputs[i], 0) + 1
+        reached.update(node.inputs[i] for i in moving)
         if work.role is Role.REGION:
-            inner, inside = body(node), {body(node).args[i] for i in moving}
+            inner = body(node)
+            inside = _carried(node, [inner.args[i] for i in moving], symbolic)
             outputs = [output.value for output in inner.outputs]
-            total += _reverse(inner.nodes, symbolic, inside, outputs, outputs) * work.times
+            total += _rounds(node, work, _reverse(inner.nodes, symbolic, inside, outputs, outputs))
+    # Gradients that arrive from several readers are added up.
     meeting = sum((many - 1) * counting.elements(value.type) for value, many in arriving.items())
-    return total + Cost(flops=meeting, bytes=traffic.backward(lambda value: value in active and value in wanted))
+    return total + Cost(flops=meeting) + traffic.backward(reached.__contains__)
+
+
+def _moving(node: Node, work: Work, active: Collection[Value]) -> list[int]:
+    """The operands of a node to which a gradient goes."""
+    pairs = zip(node.inputs, work.backward, strict=False)
+    return [i for i, (value, gradient) in enumerate(pairs) if value in active and gradient is not None]
+
+
+def _depending(traffic: Traffic, sources: Iterable[Value]) -> set[Value]:
+    """The values through which the gradient in the sources and in the parameters goes."""
+    active = set(sources)
+    for node, work in traffic.work.items():
+        if node.op.name == "model.param" or _moving(node, work, active):
+            active.update(value for value in node.results if _is_float(value))
+    return active
+
+
+def _carried(node: Node, sources: Iterable[Value], symbolic: int) -> set[Value]:
+    """The arguments of a body through which the gradient goes, those included that get it in a later round."""
+    parts, inner = layout(node), body(node)
+    found = set(sources)
+    traffic = Traffic(inner.nodes, (), _counting(inner.nodes, symbolic))
+    while parts is not None:
+        active = _depending(traffic, found)
+        more = {inner.args[i] for i in range(parts.carries) if inner.outputs[i].value in active} - found
+        if not more:
+            break
+        found |= more
+    return found

@@ -6,7 +6,7 @@ stored value. Parameters, inputs and values from outside are stored. A contracti
 reads its operands from memory.
 
 Invariant: every node that is no view belongs to the group of at least one stored value, or is computed for nothing.
-May import: floors 0-1, `work`, `table`.
+May import: floors 0-1, `cost`, `work`, `table`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bl_compiler.ir.graph import Node, Value
+from bl_compiler.passes.costs.cost import ZERO, Cost
 from bl_compiler.passes.costs.table import COSTS
 from bl_compiler.passes.costs.work import Counting, Role, Work
 
@@ -34,6 +35,7 @@ class Traffic:
         self.nodes = tuple(nodes)
         self.work: Mapping[Node, Work] = {node: COSTS[node.op.name](node, counting) for node in nodes}
         self._producer = {value: node for node in nodes for value in node.results}
+        self._bases = self._named()
         self._readers = self._read_by()
         kept = {base for value in results for base in self.bases(value)}
         self.stored: Mapping[Value, Node] = {
@@ -42,10 +44,16 @@ class Traffic:
 
     def bases(self, value: Value) -> tuple[Value, ...]:
         """The arrays behind a value that views name otherwise."""
-        node = self._producer.get(value)
-        if node is None or self.work[node].role is not Role.VIEW or not node.inputs:
-            return (value,)
-        return tuple(base for operand in node.inputs for base in self.bases(operand))
+        return self._bases.get(value, (value,))
+
+    def _named(self) -> Mapping[Value, tuple[Value, ...]]:
+        """What views name, by the values that they define."""
+        found: dict[Value, tuple[Value, ...]] = {}
+        for node in self.nodes:
+            if self.work[node].role is Role.VIEW and node.inputs:
+                bases = dict.fromkeys(base for value in node.inputs for base in found.get(value, (value,)))
+                found.update((value, tuple(bases)) for value in node.results)
+        return found
 
     def _read_by(self) -> Mapping[Value, tuple[Node, ...]]:
         readers: dict[Value, dict[Node, None]] = {}
@@ -92,33 +100,44 @@ class Traffic:
             return min(whole, self._counting.bytes(node.result.type))
         return whole
 
-    def forward(self) -> float:
-        """Bytes read and written to compute all stored values; regions count for themselves."""
-        total = 0.0
+    def forward(self) -> Cost:
+        """Bytes read and written, and kernels started, to compute all stored values; regions count for themselves."""
+        total = ZERO
         for value, node in self.stored.items():
             if self.work[node].role is not Role.REGION:
-                total += self._counting.bytes(value.type) + sum(self.group(value)[1].values())
+                read = sum(self.group(value)[1].values())
+                total += Cost(bytes=self._counting.bytes(value.type) + read, kernels=1)
         return total
 
-    def backward(self, active: Callable[[Value], bool]) -> float:
-        """Bytes that the gradient reads and writes besides.
+    def backward(self, active: Callable[[Value], bool]) -> Cost:
+        """Bytes that the gradient reads and writes besides, and the kernels it starts.
 
         A group reads the gradient of its result and, unless it is linear, what it had read, and writes the gradients
-        of what it had read. A contraction does so once for each operand that needs a gradient.
+        of what it had read. A contraction does so once for each operand that needs a gradient. The gradients
+        of operands that were broadcast are sums, each of which reads the gradient of what they were broadcast to.
         """
-        total = 0.0
+        total = ZERO
         for value, node in self.stored.items():
             work = self.work[node]
             if work.role is Role.REGION or not active(value):
                 continue
             whole = self._counting.bytes(value.type)
             nodes, leaves = self.group(value)
-            written = {leaf: size for leaf, size in leaves.items() if active(leaf)}
+            written = {leaf: self._counting.bytes(leaf.type) for leaf in leaves if active(leaf)}
+            read = sum(leaves.values())
             if work.role is Role.KERNEL:
-                for size in written.values():
-                    others = sum(leaves.values()) - (size if len(leaves) > 1 else 0)
-                    total += whole + size + (0 if work.linear else others)
+                for leaf, size in written.items():
+                    others = 0 if work.linear else read - (leaves[leaf] if len(leaves) > 1 else 0)
+                    total += Cost(bytes=whole + size + others, kernels=1)
             else:
                 linear = all(self.work[each].linear for each in nodes)
-                total += whole + sum(written.values()) + (0 if linear else sum(leaves.values()))
+                total += Cost(bytes=whole + sum(written.values()) + (0 if linear else read), kernels=1)
+                total += self._sums(nodes, leaves, written)
         return total
+
+    def _sums(self, nodes: Sequence[Node], leaves: Iterable[Value], written: Mapping[Value, int]) -> Cost:
+        """What summing the gradients of broadcast operands reads: each sum the gradient of what was broadcast."""
+        arrays = [*leaves, *(result for node in nodes for result in node.results)]
+        widest = max(self._counting.bytes(value.type) for value in arrays)
+        sums = sum(size < widest for size in written.values())
+        return Cost(bytes=sums * widest, kernels=sums)
