@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bl_compiler.diagnostics import CompileError, Sink
+from bl_compiler.driver.estimators import check_estimators
 from bl_compiler.driver.versions import versions
 from bl_compiler.ir.graph import Module
 from bl_compiler.ir.ops import CORE_OPS
@@ -84,6 +85,7 @@ def entry_points(module: Module, sink: Sink) -> Module | None:
         sink.error(fault.code, fault.message, at=fault.span)
         return None
     before = len(sink.errors)
+    check_estimators(derived, sink)
     if module.objective.kind != "mle":
         _monte_carlo_terms(module, sink)
     return derived if len(sink.errors) == before else None

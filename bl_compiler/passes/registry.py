@@ -51,15 +51,21 @@ class Registry(Mapping[str, str]):
 
 _PASSES = {
     "entries": "bl_compiler.passes.entries:Entries",
+    "choose-estimators": "bl_compiler.passes.estimators.choose:ChooseEstimators",
+    "local-reparameterize": "bl_compiler.passes.estimators.rewriting:LocalReparameterize",
+    "flipout": "bl_compiler.passes.estimators.rewriting:Flipout",
+    "group-draws": "bl_compiler.passes.estimators.rewriting:GroupDraws",
+    "moments": "bl_compiler.passes.moments.integrate:Moments",
     "canonicalize": "bl_compiler.passes.canonicalize:Canonicalize",
     "fold": "bl_compiler.passes.fold:Fold",
     "cse": "bl_compiler.passes.cse:Cse",
     "dce": "bl_compiler.passes.dce:Dce",
+    "aggregate-kl": "bl_compiler.passes.aggregate_kl:AggregateKl",
 }
 
 LEVELS = {
     "O0": "",
-    "O1": "canonicalize,fold,cse,dce",
+    "O1": "choose-estimators,local-reparameterize,flipout,group-draws,canonicalize,fold,cse,dce,aggregate-kl",
     "O2": "O1",
 }
 """What each level runs; O0 nothing but what every compilation needs."""

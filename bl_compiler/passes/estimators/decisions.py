@@ -35,6 +35,7 @@ class Candidate:
     Attributes:
         estimator: which.
         reasons: why it is not exact there; none if it is.
+        possible: whether there is such a rewrite there at all, exact or not.
         flops: predicted floating-point operations of a step of the entry with this choice at the site.
         bytes: predicted memory traffic of that step, in bytes.
         randoms: random numbers that the step draws.
@@ -44,6 +45,7 @@ class Candidate:
 
     estimator: Estimator
     reasons: tuple[Reason, ...] = ()
+    possible: bool = True
     flops: float = 0.0
     bytes: float = 0.0
     randoms: float = 0.0

@@ -1,0 +1,286 @@
+"""Which estimator each draw gets: among the exact ones the least predicted time times variance of a step.
+
+The noise of a stochastic gradient over B of N examples has a part from the choice of the examples, which falls as 1 / B
+whatever the estimator, and a part from the draws. Of the latter one shared draw keeps the covariance between examples
+whole, G draws keep 1 / G of it, and draws that are uncorrelated between examples leave 1 / B (Kingma, Salimans and
+Welling 2015, equation 4). Measured factors are in benchmarks/RESULTS.md. In prediction an average over draws has the
+variance of one example's law, which exact estimators share, so time decides alone.
+
+Invariant: what is chosen is exact, or accepted as an approximation in the program. May import: floors 0-1, `costs`, the
+rest of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+from bl_compiler.ir.estimators import AUTO, SHARED, Estimator
+from bl_compiler.ir.graph import Graph, Module, Value
+from bl_compiler.ir.opspec import OpSet
+from bl_compiler.ir.walk import graphs_in
+from bl_compiler.passes.costs.cost import Cost
+from bl_compiler.passes.costs.rates import seconds
+from bl_compiler.passes.costs.totals import nodes_cost, step_cost
+from bl_compiler.passes.costs.work import SYMBOLIC
+from bl_compiler.passes.estimators.decisions import Candidate, Decision, Reason
+from bl_compiler.passes.estimators.legality import Site, Verdict, verdict
+from bl_compiler.passes.estimators.rewriting import facts_of_entry, scratch_of
+
+ENTRIES = ("train", "predict", "log_likelihood")
+"""The entry points whose draws may be rewritten: elsewhere draws of different values belong together."""
+
+GROUPS = 8
+"""How many draws a step makes where the compiler groups examples by itself."""
+
+_LOCAL = Estimator("local_reparameterization")
+_FLIPOUT_FACTOR = 2.0
+"""The variance of flipout's gradient against that of independent draws: signs leave the perturbation's size shared."""
+
+
+@dataclass
+class Options:
+    """What the choice depends on besides the program.
+
+    Attributes:
+        preference: `auto`, `fast`, `low-variance` or `shared`.
+        target: what is compiled for, as text.
+    """
+
+    preference: str = "auto"
+    target: str = "cpu"
+
+
+@dataclass
+class _Weighed:
+    """A draw with its candidates, and the one taken so far."""
+
+    site: Site
+    asked: Estimator
+    candidates: list[Candidate]
+    extra: dict[Estimator, Cost]
+    chosen: Estimator = SHARED
+    why: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.site.draw.site or ""
+
+    def open(self, others: Mapping[str, _Weighed]) -> list[Candidate]:
+        """The exact candidates that go together with what the other draws have."""
+        busy = any(other.chosen != SHARED and self.name in other.site.uses.factors for other in others.values())
+        held = any(others[f].chosen != SHARED for f in self.site.uses.factors if f in others)
+        return [c for c in self.candidates if c.exact and (c.estimator == SHARED or not (busy or held))]
+
+    def candidate(self, estimator: Estimator) -> Candidate:
+        return next(c for c in self.candidates if c.estimator == estimator)
+
+
+def decisions(module: Module, ops: OpSet, preference: str = "auto", target: str = "cpu") -> list[Decision]:
+    """What is decided about every draw of the entry points of a module that is not one per example anyway.
+
+    Args:
+        module: It holds entry points.
+        ops: The op set of its nodes.
+        preference: `auto`, `fast`, `low-variance` or `shared`.
+        target: What is compiled for, as text.
+    """
+    options = Options(preference, target)
+    found: list[Decision] = []
+    for name in ENTRIES:
+        if name in module.functions:
+            found += entry_decisions(module, name, ops, options)
+    return found
+
+
+def entry_decisions(module: Module, name: str, ops: OpSet, options: Options) -> list[Decision]:
+    """What is decided about the draws of one entry point."""
+    graph = module.functions[name]
+    facts = facts_of_entry(name, graph)
+    training = name == "train"
+    base = step_cost(graph, differentiated=training)
+    trained = _trained(graph)
+    rows: dict[str, _Weighed] = {}
+    for body in graphs_in(graph):
+        for node in body.of("random.draw"):
+            asked = Estimator.parse(node.attrs.text("estimator"))
+            site = Site(replace(facts, graph=body), node)
+            if not site.local and asked != SHARED and node.site is not None:
+                rows[node.site] = _weighed(site, asked, ops, base, trained, options, training=training)
+    data = _data_share(module)
+    _choose(rows, base, data, options, training=training)
+    return [
+        Decision(name, row.name, row.site.draw.span, row.asked, tuple(row.candidates), row.chosen, row.why)
+        for row in rows.values()
+    ]
+
+
+def _trained(graph: Graph) -> frozenset[Value]:
+    """The values that depend on parameters, bodies of regions included."""
+    found: set[Value] = set()
+    for body in graphs_in(graph):
+        found.update(body.args)
+        for node in body.nodes:
+            if node.op.name == "model.param" or any(v in found for v in node.inputs):
+                found.update(node.results)
+    return frozenset(found)
+
+
+def _weighed(
+    site: Site,
+    asked: Estimator,
+    ops: OpSet,
+    base: Cost,
+    trained: frozenset[Value],
+    options: Options,
+    *,
+    training: bool,
+) -> _Weighed:
+    candidates: list[Candidate] = []
+    extra: dict[Estimator, Cost] = {}
+    for estimator in _estimators(site, asked):
+        judged = judge(site, estimator)
+        cost = Cost()
+        if not judged.impossible and estimator.name not in ("shared", "deterministic"):
+            cost = _difference(site, estimator, ops, trained, training=training)
+        extra[estimator] = cost
+        whole = base + cost
+        candidates.append(
+            Candidate(
+                estimator,
+                () if judged.allows(estimator) else judged.reasons,
+                not judged.impossible,
+                whole.flops,
+                whole.bytes,
+                whole.randoms,
+                seconds(whole, options.target),
+                variance(estimator, _examples(site)) if training else 1.0,
+            )
+        )
+    return _Weighed(site, asked, candidates, extra)
+
+
+def judge(site: Site, estimator: Estimator) -> Verdict:
+    """Whether any estimator but `auto` is exact at a draw."""
+    if estimator.name != "deterministic":
+        return verdict(site, estimator)
+    return Verdict(impossible=(Reason("moments are not propagated in closed form yet", site.draw.span),))
+
+
+def _estimators(site: Site, asked: Estimator) -> list[Estimator]:
+    found = [SHARED]
+    count = _examples(site)
+    # Where pre-activations can be drawn, a weight for each example is the same law at a higher price.
+    each = [] if judge(site, _LOCAL).exact else [count]
+    found += [Estimator("grouped", groups=g) for g in dict.fromkeys((GROUPS, *each)) if g > 1 and count % g == 0]
+    found += [Estimator("flipout"), _LOCAL, Estimator("deterministic")]
+    plain = replace(asked, approximate=False) if asked.name != "grouped" else asked
+    if asked.approximate:
+        found[found.index(plain)] = asked
+    elif asked not in (AUTO, *found):
+        found.insert(1, asked)
+    return found
+
+
+def _examples(site: Site) -> int:
+    return prod(d.size if isinstance(d.size, int) else SYMBOLIC for d in site.examples)
+
+
+def variance(estimator: Estimator, examples: int) -> float:
+    """The predicted variance of the noise that a draw adds to a gradient, one shared draw having 1.
+
+    Args:
+        estimator: How the draw is made.
+        examples: The number of examples it meets in a step.
+    """
+    match estimator.name:
+        case "grouped":
+            return 1.0 / estimator.groups
+        case "local_reparameterization":
+            return 1.0 / max(examples, 1)
+        case "flipout":
+            return min(1.0, _FLIPOUT_FACTOR / max(examples, 1))
+        case "deterministic":
+            return 0.0
+        case _:
+            return 1.0
+
+
+def _difference(site: Site, estimator: Estimator, ops: OpSet, trained: frozenset[Value], *, training: bool) -> Cost:
+    """What the rewrite adds to the cost of a step; negative where it saves."""
+    old, new = scratch_of(site, estimator, ops)
+    before = nodes_cost(old, differentiated=training, needs=trained)
+    after = nodes_cost(new, differentiated=training, needs=trained)
+    return after + before * -1.0
+
+
+def _data_share(module: Module) -> float:
+    """The variance that the choice of examples adds to a gradient, where the noise of shared draws has 1."""
+    for plate in module.plates:
+        if isinstance(plate.size, int):
+            left_out = 1.0 if plate.total is None else max(0.0, 1.0 - plate.size / plate.total)
+            return left_out / plate.size
+    return 1.0 / SYMBOLIC
+
+
+def _choose(rows: dict[str, _Weighed], base: Cost, data: float, options: Options, *, training: bool) -> None:
+    for row in rows.values():
+        if row.asked != AUTO:
+            _take_asked(row)
+    free = [row for row in rows.values() if not row.why]
+    if options.preference == "shared":
+        for row in free:
+            row.chosen, row.why = SHARED, "`--estimators shared`"
+        return
+    for _ in range(3):
+        changed = False
+        for row in free:
+            best = _best(row, rows, base, data, options, training=training)
+            changed = changed or best != row.chosen
+            row.chosen = best
+        if not changed:
+            break
+    for row in free:
+        row.why = _reason(row, rows, options, training=training)
+
+
+def _take_asked(row: _Weighed) -> None:
+    """Take what the program asks for where it may be used; elsewhere (in other entry points) the choice is free."""
+    if row.candidate(row.asked).exact:
+        row.chosen, row.why = row.asked, "asked for with `using`"
+
+
+def _best(
+    row: _Weighed, rows: dict[str, _Weighed], base: Cost, data: float, options: Options, *, training: bool
+) -> Estimator:
+    """The candidate that makes the step as a whole best, the other draws staying as they are."""
+    others = {name: other for name, other in rows.items() if other is not row}
+    rest = base
+    noise = 0.0
+    for other in others.values():
+        rest = rest + other.extra[other.chosen]
+        noise += other.candidate(other.chosen).variance
+
+    def key(c: Candidate) -> tuple[float, float]:
+        time = seconds(rest + row.extra[c.estimator], options.target)
+        spread = data + (noise + c.variance) / len(rows)
+        if not training or options.preference == "fast":
+            return time, spread
+        return (spread, time) if options.preference == "low-variance" else (time * spread, time)
+
+    sampled = [c for c in row.open(others) if c.estimator.name != "deterministic"]
+    return min(sampled, key=key).estimator
+
+
+def _reason(row: _Weighed, rows: dict[str, _Weighed], options: Options, *, training: bool) -> str:
+    others = {name: other for name, other in rows.items() if other is not row}
+    sampled = [c for c in row.open(others) if c.estimator.name != "deterministic"]
+    if len(sampled) == 1:
+        held = [f for f in row.site.uses.factors if f in others and others[f].chosen != SHARED]
+        return f"it goes with the draw of `{held[0]}`" if held else "no other estimator is exact here"
+    if not training or options.preference == "fast":
+        return f"least predicted time of {len(sampled)} that are exact"
+    if options.preference == "low-variance":
+        return f"least predicted variance of {len(sampled)} that are exact"
+    return f"least predicted time times variance of {len(sampled)} that are exact"

@@ -1,0 +1,165 @@
+"""Carries out the rewrites of marked draws: `local-reparameterize`, `flipout`, `group-draws`.
+
+A pass looks at the draws that `choose-estimators` marked for it, in every entry point and in bodies of repeated draws,
+asks once more whether the estimator may be used there, and carries out its plan. Draws whose plans touch the same nodes
+take turns, with the facts worked out anew in between. Invariant: a draw that cannot be rewritten stays one shared draw,
+which is always exact. May import: floors 0-1, `base`, the rest of this package but `choice`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from bl_compiler.ir.builder import GraphBuilder
+from bl_compiler.ir.estimators import Estimator
+from bl_compiler.ir.graph import Graph, Module, Node
+from bl_compiler.ir.opspec import OpSet
+from bl_compiler.ir.rewrite import Rewriter, map_functions, map_regions
+from bl_compiler.ir.walk import graphs_in
+from bl_compiler.passes.base import Fact, Pass, PassContext
+from bl_compiler.passes.estimators import flipout, group_draws, local_reparameterize
+from bl_compiler.passes.estimators.legality import Site, verdict
+from bl_compiler.passes.estimators.plan import Plan
+from bl_compiler.passes.estimators.plates import Plates, analyze
+
+EXPECTATIONS: dict[str, tuple[str, ...]] = {"train": ("loss", "nll", "kl")}
+"""For each entry point the outputs of which only the expectation matters."""
+
+
+def facts_of_entry(name: str, graph: Graph) -> Plates:
+    """The plate analysis of an entry point."""
+    return analyze(graph, EXPECTATIONS.get(name, ()))
+
+
+def plan_of(site: Site, estimator: Estimator) -> Plan:
+    """The rewrite to a sampling estimator that may be used at the site."""
+    match estimator.name:
+        case "local_reparameterization":
+            return local_reparameterize.plan(site)
+        case "flipout":
+            return flipout.plan(site)
+        case "grouped":
+            return group_draws.plan(site, estimator.groups)
+        case name:
+            raise ValueError(f"no plan for `{name}`")
+
+
+def scratch_of(site: Site, estimator: Estimator, ops: OpSet) -> tuple[list[Node], list[Node]]:
+    """The nodes that a rewrite takes out of a graph, and those it puts in, to compare what they cost."""
+    plan, builder = plan_of(site, estimator), GraphBuilder(ops, "scratch")
+    touched = [node for node in site.facts.graph.nodes if node in plan.nodes]
+    for node in touched:
+        if node not in plan.dropped:
+            plan.replaced[node](builder, lambda value: value)
+    return touched, builder.nodes
+
+
+def _carried_out(graph: Graph, name: str, estimator: str, rule: str, ctx: PassContext) -> Graph:
+    while True:
+        facts = facts_of_entry(name, graph)
+        plans = _plans(facts, estimator, rule, ctx)
+        if not plans:
+            return graph
+        graph = _rewritten(graph, plans, rule, ctx)
+
+
+def _plans(facts: Plates, estimator: str, rule: str, ctx: PassContext) -> dict[Node, Plan]:
+    """For each node that changes the plan it changes in; plans that meet wait for the next round."""
+    found: dict[Node, Plan] = {}
+    for graph in graphs_in(facts.graph):
+        here = replace(facts, graph=graph)
+        for node in graph.of("random.draw"):
+            asked = Estimator.parse(node.attrs.text("estimator"))
+            if asked.name != estimator:
+                continue
+            site = Site(here, node)
+            judged = verdict(site, asked)
+            if judged.allows(asked):
+                plan = plan_of(site, asked)
+            else:
+                ctx.journal.refused(rule, "; ".join(reason.text for reason in judged.reasons), node)
+                plan = _as_shared(node)
+            if found.keys().isdisjoint(plan.nodes):
+                found.update((each, plan) for each in plan.nodes)
+                ctx.journal.fired(rule, node)
+    return found
+
+
+def _as_shared(node: Node) -> Plan:
+    return Plan(
+        {
+            node: lambda b, get: (
+                b.emit(
+                    node.op.name, [get(v) for v in node.inputs], {**node.attrs, "estimator": "shared"}, site=node.site
+                ).result
+            )
+        }
+    )
+
+
+def _rewritten(graph: Graph, plans: dict[Node, Plan], rule: str, ctx: PassContext) -> Graph:
+    rewriter = Rewriter(ctx.ops, graph, made_by=rule)
+    for node in graph.nodes:
+        plan = plans.get(node)
+        if plan is None:
+            rewriter.keep(map_regions(node, lambda body: _rewritten(body, plans, rule, ctx)))
+        elif node in plan.dropped:
+            rewriter.drop(node)
+        else:
+            make = plan.replaced[node]
+            rewriter.replace(node, lambda b, make=make: [make(b, rewriter.value)])  # type: ignore[misc]
+    return rewriter.finish()
+
+
+@dataclass(frozen=True)
+class _Rewrite(Pass):
+    """Rewrites the draws marked with one estimator."""
+
+    requires: ClassVar[frozenset[Fact]] = frozenset({Fact.ENTRIES})
+    estimator: ClassVar[str]
+
+    def run(self, module: Module, ctx: PassContext) -> Module:
+        """See the class."""
+
+        def change(name: str, graph: Graph) -> Graph:
+            ctx.journal.function = name
+            return self.finish(_carried_out(graph, name, self.estimator, self.name, ctx), ctx)
+
+        return map_functions(module, change)
+
+    def finish(self, graph: Graph, ctx: PassContext) -> Graph:
+        """What follows the rewrites of a graph."""
+        return graph
+
+
+@dataclass(frozen=True)
+class LocalReparameterize(_Rewrite):
+    """Draws pre-activations in the place of weights, and sums of noise as one noise."""
+
+    name: ClassVar[str] = local_reparameterize.RULE
+    estimator: ClassVar[str] = "local_reparameterization"
+
+    def finish(self, graph: Graph, ctx: PassContext) -> Graph:
+        """Merge noise that is added to noise."""
+        merged = graph
+        regions = [map_regions(node, lambda body: self.finish(body, ctx)) for node in graph.nodes]
+        if any(a is not b for a, b in zip(regions, graph.nodes, strict=True)):
+            merged = graph.replace(nodes=regions)
+        return local_reparameterize.merge_noise(merged, ctx.ops)
+
+
+@dataclass(frozen=True)
+class Flipout(_Rewrite):
+    """Gives every example its own signs over one perturbation of the weight."""
+
+    name: ClassVar[str] = flipout.RULE
+    estimator: ClassVar[str] = "flipout"
+
+
+@dataclass(frozen=True)
+class GroupDraws(_Rewrite):
+    """Gives each group of examples a draw of its own."""
+
+    name: ClassVar[str] = group_draws.RULE
+    estimator: ClassVar[str] = "grouped"
