@@ -12,6 +12,8 @@ site once however often it is used. Both are sums over the data set divided by t
   Salakhutdinov 2016, equation 8: `log mean_k p(x, z_k) / q(z_k)`. Noise on the plate is drawn with the local sites, as
   a latent whose posterior is its prior. The weight of `kl` multiplies the global sites only.
 
+`itemized_entry` is the same graph with every term as an output: what `blc explain --elbo` shows.
+
 Invariant: every site and every observation of the model is added once. May import: floors 0-1, `entry_frame`,
 `densities`, `ledger`, `plates_scale`.
 """
@@ -19,15 +21,16 @@ Invariant: every site and every observation of the model is added once. May impo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.graph import Graph, Module, Node, Objective, Value
 from bl_compiler.ir.opspec import OpSet
-from bl_compiler.ir.types import DistType, distribution, plates_of
+from bl_compiler.ir.types import DistType, DType, distribution, plates_of
 from bl_compiler.passes.densities import divergence, kl_form, log_likelihood, log_prior, log_ratio
 from bl_compiler.passes.entry_errors import EntriesError
 from bl_compiler.passes.entry_frame import Frame, Latents, Mode, drawn
-from bl_compiler.passes.ledger import Ledger, Part
+from bl_compiler.passes.ledger import Item, Ledger, Part
 from bl_compiler.passes.plates_scale import primary_plate, site_dims
 
 _MODE = Mode(Latents.POSTERIOR, training=True)
@@ -39,6 +42,43 @@ def train_entry(module: Module, ops: OpSet) -> Graph:
     Raises:
         EntriesError: The objective does not fit the model.
     """
+    outer, ledger, outputs = _derived(module, ops, itemized=False)
+    outputs += [(f"state:{path}", outer.builder.unary("stop_gradient", new)) for path, new in ledger.states().items()]
+    return outer.finish(outputs)
+
+
+@dataclass(frozen=True)
+class Itemized:
+    """The objective term by term.
+
+    Attributes:
+        graph: `train` with the outputs `loss`, `nll`, `kl`, `weight` (that of `kl` in the loss) and `term:I`, the total
+            of term I without sign and scale.
+        items: the terms.
+        per: the primary plate.
+    """
+
+    graph: Graph
+    items: tuple[Item, ...]
+    per: str | None
+
+
+def itemized_entry(module: Module, ops: OpSet) -> Itemized:
+    """The entry `train` with its terms told apart.
+
+    Raises:
+        EntriesError: The objective does not fit the model.
+    """
+    outer, ledger, outputs = _derived(module, ops, itemized=True)
+    items = ledger.items()
+    weight = _weight(outer.builder, module.objective)
+    outputs.append(("weight", weight if isinstance(weight, Value) else outer.builder.const(float(weight), DType.F32)))
+    outputs += [(f"term:{i}", value) for i, (_, value) in enumerate(items)]
+    return Itemized(outer.finish(outputs), tuple(item for item, _ in items), ledger.per)
+
+
+def _derived(module: Module, ops: OpSet, *, itemized: bool) -> tuple[Frame, Ledger, list[tuple[str, Value]]]:
+    """The frame of the entry, its closed ledger, and the outputs that a loss has."""
     model, goal = module.functions["model"], module.objective
     per, importance = primary_plate(module, model), goal.kind == "iwae"
     if importance:
@@ -51,11 +91,9 @@ def train_entry(module: Module, ops: OpSet) -> Graph:
     ledger = Ledger(module, per, outer, inner, repeated)
     for node in model.nodes:
         _add_terms(ledger, node, goal)
-    ledger.close(goal.samples)
-    nll, kl, b = ledger.sum(Part.NLL), ledger.sum(Part.KL), outer.builder
-    outputs = [("loss", _loss(b, goal, ledger, nll, kl)), ("nll", nll), ("kl", kl)]
-    outputs += [(f"state:{path}", b.unary("stop_gradient", new)) for path, new in ledger.states().items()]
-    return outer.finish(outputs)
+    ledger.close(goal.samples, itemized=itemized)
+    nll, kl = ledger.sum(Part.NLL), ledger.sum(Part.KL)
+    return outer, ledger, [("loss", _loss(outer.builder, goal, ledger, nll, kl)), ("nll", nll), ("kl", kl)]
 
 
 def _always(_: Node) -> bool:
@@ -107,13 +145,19 @@ def _place(ledger: Ledger, node: Node, values: Sequence[Value], *, importance: b
 
 def _loss(b: GraphBuilder, goal: Objective, ledger: Ledger, nll: Value, kl: Value) -> Value:
     """`nll + weight · kl`, without what is 0."""
-    if not ledger.has(Part.KL) or (goal.anneal is None and goal.kl_weight == 0):
+    weight = _weight(b, goal)
+    if not ledger.has(Part.KL) or weight == 0:
         return nll
-    if goal.anneal is not None:
-        kl = b.binary("mul", _annealed(b, *goal.anneal), kl)
-    elif goal.kl_weight != 1:
-        kl = b.binary("mul", kl, goal.kl_weight)
+    if isinstance(weight, Value):
+        kl = b.binary("mul", weight, kl)
+    elif weight != 1:
+        kl = b.binary("mul", kl, weight)
     return b.binary("add", nll, kl)
+
+
+def _weight(b: GraphBuilder, goal: Objective) -> Value | float:
+    """The weight of `kl` in the loss: a number, or what a schedule says at the step."""
+    return goal.kl_weight if goal.anneal is None else _annealed(b, *goal.anneal)
 
 
 def _annealed(b: GraphBuilder, start: float, end: float, steps: int) -> Value:
