@@ -77,6 +77,7 @@ CODES: dict[str, Code] = {
     "BLC0358": Code("believe statement matches no weight", "unused-belief", "default"),
     "BLC0359": Code("KL estimated by Monte Carlo", "monte-carlo-kl", "pedantic"),
     "BLC0360": Code("improper or missing prior", "improper-prior", "pedantic"),
+    "BLC0361": Code("covariance of very many numbers", "large-covariance", "default"),
     # 04: passes
     "BLC0401": Code("IR does not verify"),
     "BLC0402": Code("unknown pass or malformed pipeline"),

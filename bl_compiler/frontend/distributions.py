@@ -54,12 +54,21 @@ def make_distribution(
                     f"`{n}`" for n in [param.name, *(a for a, c in family.alternatives if c == param.name)]
                 )
                 state.fail("BLC0204", f"`{family.name}` needs {choices}", at)
-        if family.name == "MultivariateNormal" and operands[0].tensor.rank == 0:
-            operands[0] = state.b.broadcast(operands[0], (operands[1].tensor.dims[-1],))
+        if family.letters and family.params[0].name == "loc" and operands[0].tensor.rank == 0:
+            operands[0] = _over_event(state, family, operands)
         found = state.b.add(family.op, *operands)
     state.arguments.update({(found, p.name): spans[p.name] for p in family.params if p.name in spans})
     state.b.hint(found, family.name.lower())
     return found
+
+
+def _over_event(state: State, family: Family, operands: Sequence[Value]) -> Value:
+    """A location of one number over the event, as far as the other parameters tell that."""
+    known: dict[str, Dim] = {}
+    for param, x in zip(family.params[1:], operands[1:], strict=True):
+        known |= dict(zip(reversed(param.letters), reversed(x.tensor.dims), strict=False))
+    complete = all(letter in known for letter in family.letters)
+    return state.b.broadcast(operands[0], [known[letter] for letter in family.letters]) if complete else operands[0]
 
 
 def _assign(

@@ -8,13 +8,13 @@ from __future__ import annotations
 POSTERIORS: dict[str, tuple[str, ...]] = {
     "point": (),
     "mean_field": ("family", "init_scale"),
+    "full_rank": ("init_scale",),
+    "low_rank": ("rank", "init_scale"),
+    "matrix_normal": ("init_scale",),
 }
 """Posteriors with their arguments in order."""
 
 PLANNED_POSTERIORS = (
-    "low_rank",
-    "full_rank",
-    "matrix_normal",
     "rank1",
     "batch_ensemble",
     "hyper_batch_ensemble",

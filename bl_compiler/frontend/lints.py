@@ -122,11 +122,11 @@ def _by_form(node: Node, operands: list[bool]) -> bool:
     if name in ("model.sample", "model.noise"):
         support = node.inputs[-1].type
         assert isinstance(support, DistType)
-        return support.support not in ("real", "real_vector", "interval")
+        return support.support not in ("real", "real_vector", "real_matrix", "interval")
     if name == "model.point":
         prior = node.inputs[0].type
         assert isinstance(prior, DistType)
-        return prior.support not in ("real", "real_vector", "interval")
+        return prior.support not in ("real", "real_vector", "real_matrix", "interval")
     if name.startswith("math.") and name[5:] in (*_POSITIVE, *_NONNEGATIVE):
         return True
     return bool(operands) and all(operands)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bl_compiler.frontend.mean_field import mean_field
+from bl_compiler.frontend.posteriors_gaussian import full_rank, low_rank, matrix_normal
 from bl_compiler.frontend.state import State
 from bl_compiler.frontend.values import PosteriorForm
 from bl_compiler.frontend.weights import Wanted, refuse_local, site
@@ -29,4 +30,9 @@ def latent(state: State, wanted: Wanted) -> Value:
     return site(state, wanted, posterior)
 
 
-_POSTERIORS: Mapping[str, Posterior] = {"mean_field": mean_field}
+_POSTERIORS: Mapping[str, Posterior] = {
+    "mean_field": mean_field,
+    "full_rank": full_rank,
+    "low_rank": low_rank,
+    "matrix_normal": matrix_normal,
+}

@@ -28,20 +28,33 @@ class Constraint:
 
 _TABLE = (
     # Sets of numbers and of vectors compare element by element: `Normal(0, 1)[3]` is over the vectors of `real`.
-    Constraint("real", "any number", within=("real_vector",)),
-    Constraint("positive", "greater than 0", within=("real", "nonnegative", "real_vector", "positive_vector")),
-    Constraint("nonnegative", "at least 0", within=("real", "real_vector")),
-    Constraint("unit_interval", "between 0 and 1", within=("real", "nonnegative", "real_vector")),
-    Constraint("interval", "between the bounds", within=("real", "real_vector")),
+    Constraint(
+        "real",
+        "any number",
+        within=(
+            "real_vector",
+            "real_matrix",
+        ),
+    ),
+    Constraint(
+        "positive", "greater than 0", within=("real", "nonnegative", "real_vector", "real_matrix", "positive_vector")
+    ),
+    Constraint("nonnegative", "at least 0", within=("real", "real_vector", "real_matrix")),
+    Constraint("unit_interval", "between 0 and 1", within=("real", "nonnegative", "real_vector", "real_matrix")),
+    Constraint("interval", "between the bounds", within=("real", "real_vector", "real_matrix")),
     Constraint(
         "simplex",
         "nonnegative and summing to 1 over the last axis",
         1,
-        within=("real", "nonnegative", "unit_interval", "real_vector"),
+        within=("real", "nonnegative", "unit_interval", "real_vector", "real_matrix"),
     ),
-    Constraint("real_vector", "a vector of any numbers", 1, within=("real",)),
+    Constraint("real_vector", "a vector of any numbers", 1, within=("real", "real_matrix")),
+    Constraint("real_matrix", "a matrix of any numbers", 2, within=("real", "real_vector")),
     Constraint(
-        "positive_vector", "a vector of positive numbers", 1, within=("real", "positive", "nonnegative", "real_vector")
+        "positive_vector",
+        "a vector of positive numbers",
+        1,
+        within=("real", "positive", "nonnegative", "real_vector", "real_matrix"),
     ),
     Constraint("lower_cholesky", "lower triangular with a positive diagonal", 2),
     Constraint("positive_definite", "symmetric with positive eigenvalues", 2),

@@ -12,12 +12,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FamilyParam:
-    """A parameter: how many trailing axes one element spans, its constraint and default."""
+    """A parameter: how many trailing axes one element spans, its constraint and default.
+
+    Attributes:
+        axes: a letter for each of these axes, where they are not all the same: the same letter is the same size.
+    """
 
     name: str
     constraint: str = "real"
     event_ndim: int = 0
     default: float | None = None
+    axes: str = ""
+
+    @property
+    def letters(self) -> str:
+        """A letter for each axis that one element spans."""
+        return self.axes or "n" * self.event_ndim
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,7 @@ class Family:
         reparameterized: draws are differentiable in the parameters.
         location_scale: a draw is `loc + scale * base`, with `base` free of parameters that are trained.
         alternatives: accepted spellings: alternative parameter to the canonical one it replaces.
+        axes: a letter for each axis of one draw, those of the parameters, where they are not all the same.
     """
 
     name: str
@@ -41,6 +52,12 @@ class Family:
     reparameterized: bool = True
     location_scale: bool = False
     alternatives: tuple[tuple[str, str], ...] = ()
+    axes: str = ""
+
+    @property
+    def letters(self) -> str:
+        """A letter for each axis of one draw."""
+        return self.axes or "n" * self.event_ndim
 
     @property
     def op(self) -> str:
@@ -98,6 +115,29 @@ _FAMILIES = (
         "Gaussian vector",
         event_ndim=1,
         alternatives=(("covariance_matrix", "scale_tril"), ("precision_matrix", "scale_tril")),
+    ),
+    Family(
+        "LowRankMultivariateNormal",
+        (
+            FamilyParam("loc", "real_vector", 1),
+            FamilyParam("cov_factor", "real_matrix", 2, axes="nk"),
+            FamilyParam("cov_diag", "positive_vector", 1),
+        ),
+        "real_vector",
+        "Gaussian vector with covariance `cov_factor @ cov_factor.T + diag(cov_diag)`",
+        event_ndim=1,
+    ),
+    Family(
+        "MatrixNormal",
+        (
+            FamilyParam("loc", "real_matrix", 2, axes="rc"),
+            FamilyParam("scale_tril_row", "lower_cholesky", 2, axes="rr"),
+            FamilyParam("scale_tril_column", "lower_cholesky", 2, axes="cc"),
+        ),
+        "real_matrix",
+        "Gaussian matrix whose covariance is the Kronecker product of one over rows and one over columns",
+        event_ndim=2,
+        axes="rc",
     ),
     Family("Bernoulli", (_LOGITS,), "boolean", "0 or 1", discrete=True, reparameterized=False, alternatives=_BY_PROBS),
     Family(
@@ -176,6 +216,11 @@ CLOSED_FORM_KL: frozenset[tuple[str, str]] = frozenset(
         ("LogNormal", "HalfCauchy"),
         ("LogNormal", "Gamma"),
         ("LogNormal", "Exponential"),
+        ("MultivariateNormal", "Normal"),
+        ("LowRankMultivariateNormal", "Normal"),
+        ("MatrixNormal", "Normal"),
+        ("LowRankMultivariateNormal", "MultivariateNormal"),
+        ("MultivariateNormal", "LowRankMultivariateNormal"),
     }
 )
 """(posterior, prior) pairs with a closed form; every other pair is estimated by Monte Carlo, and the report says so."""

@@ -7,6 +7,7 @@ May import: floor 0, `types`, `attrs`, `opspec`, `families`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from bl_compiler.ir.attrs import Attrs
 from bl_compiler.ir.constraints import CONSTRAINTS
@@ -25,6 +26,7 @@ from bl_compiler.ir.types import (
     dims_text,
     distribution,
     promote,
+    static_size,
     tensor,
 )
 
@@ -40,7 +42,7 @@ def _family(family: Family) -> InferRule:
     def infer(types: Sequence[Type], attrs: Attrs) -> Result:
         dtype: DType | None = None
         batches: list[Dims] = []
-        event: Dims = ()
+        spans: list[Dims] = []
         for param, type_ in zip(family.params, types, strict=True):
             x = tensor(type_)
             if x.rank < param.event_ndim:
@@ -49,18 +51,11 @@ def _family(family: Family) -> InferRule:
                 )
             split = x.rank - param.event_ndim
             batches.append(x.dims[:split])
+            spans.append(x.dims[split:])
             if param.name != "total_count" or family.name == "NegativeBinomial":
                 found = x.dtype if x.dtype.is_float else DType.F32
                 dtype = found if dtype is None else promote(dtype, found)
-            if family.event_ndim and param.event_ndim:
-                event = _join_event(event, x.dims[split : split + 1], family)
-            # Vectors of one element broadcast to the event; matrices do not, as the result would be singular.
-            if param.event_ndim == 2 and {d.size for d in x.dims[split:]} != {event[0].size}:
-                raise TypeRuleError(
-                    f"`{param.name}` of {family.name} needs square matrices of size {event[0].size}, "
-                    f"found {dims_text(x.dims)}"
-                )
-        batch = broadcast_dims(*batches)
+        batch, event = broadcast_dims(*batches), _event(family, spans)
         assert dtype is not None
         return (
             DistType(family.name, family_dtype(family, dtype), batch, event, family.support, family.reparameterized),
@@ -69,10 +64,30 @@ def _family(family: Family) -> InferRule:
     return infer
 
 
-def _join_event(known: Dims, found: Dims, family: Family) -> Dims:
-    if known and known[0].size != 1 and found[0].size not in (known[0].size, 1):
-        raise TypeRuleError(f"parameters of {family.name} have events {dims_text(known)} and {dims_text(found)}")
-    return found if not known or known[0].size == 1 else known
+def _event(family: Family, spans: Sequence[Dims]) -> Dims:
+    """The dimensions of one draw, from those that one element of each parameter spans."""
+    known: dict[str, Dim] = {}
+    for param, dims in zip(family.params, spans, strict=True):
+        for letter, dim in zip(param.letters, dims, strict=True):
+            if family.letters:
+                known[letter] = _join_event(known.get(letter), dim, family, dims)
+    # Arrays of one number per element broadcast to the event; matrices do not, as the result would be singular.
+    for param, dims in zip(family.params, spans, strict=True):
+        if not family.letters or param.letters == family.letters:
+            continue
+        wanted = [known[letter].size for letter in param.letters]
+        if [d.size for d in dims] != wanted:
+            shape = f"square matrices of size {wanted[0]}" if len(set(param.letters)) == 1 else f"{wanted[0]} rows"
+            raise TypeRuleError(f"`{param.name}` of {family.name} needs {shape}, found {dims_text(dims)}")
+    return tuple(known[letter] for letter in family.letters)
+
+
+def _join_event(known: Dim | None, found: Dim, family: Family, dims: Dims) -> Dim:
+    if known is None or known.size == 1:
+        return found
+    if found.size not in (known.size, 1):
+        raise TypeRuleError(f"parameters of {family.name} have events of size {known} and {dims_text(dims)}")
+    return known
 
 
 def _improper(family: Family) -> InferRule:
@@ -109,6 +124,17 @@ def _independent(types: Sequence[Type], attrs: Attrs) -> Result:
             d.reparameterized,
         ),
     )
+
+
+def _reshape_event(types: Sequence[Type], attrs: Attrs) -> Result:
+    d, dims = distribution(types[0]), attrs.dims("dims")
+    family = FAMILIES.get(d.family)
+    if family is None or family.support not in ("real_vector", "real_matrix"):
+        raise TypeRuleError(f"only the event of a Gaussian vector or matrix can be reshaped, found {d}")
+    sizes = [[static_size(s.size, "an event that is reshaped") for s in shape] for shape in (d.event, dims)]
+    if prod(sizes[0]) != prod(sizes[1]):
+        raise TypeRuleError(f"cannot reshape an event {dims_text(d.event)} to {dims_text(dims)}")
+    return (DistType(f"Reshaped({d.family})", d.dtype, d.batch, tuple(dims), d.support, d.reparameterized),)
 
 
 def _mixture(types: Sequence[Type], attrs: Attrs) -> Result:
@@ -158,24 +184,42 @@ def _probs(types: Sequence[Type], attrs: Attrs) -> Result:
 
 def _kl(types: Sequence[Type], attrs: Attrs) -> Result:
     q, p = distribution(types[0]), distribution(types[1])
-    if base_pair(q, p) not in CLOSED_FORM_KL:
+    if not has_closed_form(q, p):
         raise TypeRuleError(f"no closed form for KL({q.family} ‖ {p.family})")
     if [d.size for d in q.event] != [d.size for d in p.event]:
         raise TypeRuleError(f"events {dims_text(q.event)} and {dims_text(p.event)} differ")
     return (TensorType(q.dtype if q.dtype.is_float else DType.F32, broadcast_dims(q.batch, p.batch)),)
 
 
+_WRAPPERS = ("Independent(", "Reshaped(")
+
+
 def base_family(d: DistType) -> str:
-    """The family under `Independent`."""
+    """The family under `Independent` and `Reshaped`.
+
+    >>> base_family(DistType("Independent(Reshaped(MatrixNormal))", DType.F32))
+    'MatrixNormal'
+    """
     name = d.family
-    while name.startswith("Independent("):
-        name = name[len("Independent(") : -1]
+    while name.startswith(_WRAPPERS):
+        name = name.partition("(")[2][:-1]
     return name
 
 
 def base_pair(q: DistType, p: DistType) -> tuple[str, str]:
     """The families of a pair, to look up its closed form."""
     return base_family(q), base_family(p)
+
+
+def has_closed_form(q: DistType, p: DistType) -> bool:
+    """Whether KL(q ‖ p) has a closed form, as far as families tell.
+
+    One family's joint law over an event meets another's element by element, or axis by axis of the family's own event:
+    not where one of two joint laws was reshaped.
+    """
+    family = FAMILIES.get(base_family(p))
+    joint = family is not None and family.event_ndim > 0
+    return base_pair(q, p) in CLOSED_FORM_KL and not (joint and "Reshaped(" in q.family + p.family)
 
 
 def _draw(types: Sequence[Type], attrs: Attrs) -> Result:
@@ -199,6 +243,14 @@ DIST_OPS: tuple[OpSpec, ...] = (
         _independent,
         "the last `ndims` batch axes made event axes",
         {"ndims": REQUIRED},
+        plates=PlateRule.AXES,
+    ),
+    OpSpec(
+        "dist.reshape_event",
+        ("d",),
+        _reshape_event,
+        "the same elements, of a Gaussian vector or matrix, with event dimensions `dims` (the last index fastest)",
+        {"dims": REQUIRED},
         plates=PlateRule.AXES,
     ),
     OpSpec("dist.mixture", ("logits", "components"), _mixture, "mixture over the last batch axis of `components`"),

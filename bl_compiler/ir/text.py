@@ -20,7 +20,7 @@ WORD = r"[A-Za-z_](?:[A-Za-z0-9_.:*+-]|/(?!/))*"
 """What needs no quotes: names of modules, functions and outputs, sites, scopes, rules."""
 
 _WORD = re.compile(WORD)
-_WRAPPER = re.compile(r"(Independent|Mixture)\((.*)\)")
+_WRAPPER = re.compile(r"(Independent|Mixture|Reshaped)\((.*)\)")
 _OPAQUE = ("real", True)
 
 
@@ -34,7 +34,7 @@ def family_traits(family: str) -> tuple[str, bool]:
     found = _WRAPPER.fullmatch(family)
     if found:
         support, pathwise = family_traits(found[2])
-        return support, pathwise and found[1] == "Independent"
+        return support, pathwise and found[1] != "Mixture"
     known = FAMILIES.get(family)
     return (known.support, known.reparameterized) if known else _OPAQUE
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from bl_compiler.ir.families import CLOSED_FORM_KL
 from bl_compiler.ir.graph import Node, Value
-from bl_compiler.ir.ops_dist import base_pair
+from bl_compiler.ir.ops_dist import has_closed_form
 from bl_compiler.ir.types import DistType, distribution
 from bl_compiler.passes.entry_frame import Frame, same_axes
 from bl_compiler.passes.masking import safe_distribution, safe_value
@@ -31,7 +30,7 @@ def kl_form(q: DistType, p: DistType) -> KLForm:
     'monte-carlo'
     """
     fits = [d.size for d in q.batch + q.event] == [d.size for d in p.batch + p.event]
-    return "closed-form" if fits and base_pair(q, p) in CLOSED_FORM_KL else "monte-carlo"
+    return "closed-form" if fits and has_closed_form(q, p) else "monte-carlo"
 
 
 def log_density(frame: Frame, d: Value, x: Value) -> Value:

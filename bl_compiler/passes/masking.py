@@ -57,6 +57,11 @@ def safe_distribution(frame: Frame, mask: Value, d: Value, inner: int = 0) -> Va
             more = node.attrs.integer("ndims") if op == "dist.independent" else 0
             base = safe_distribution(frame, mask, node.inputs[0], inner + more)
             return b.emit(op, [base], dict(node.attrs)).result
+        case "dist.reshape_event":
+            assert node is not None
+            return b.emit(
+                node.op.name, [safe_distribution(frame, mask, node.inputs[0], inner)], dict(node.attrs)
+            ).result
         case "dist.mixture":
             assert node is not None
             weights = _safe_param(frame, mask, node.inputs[0], FamilyParam("logits"), inner + 1)

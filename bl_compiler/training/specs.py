@@ -106,7 +106,7 @@ def _support(graph: Graph, node: Node) -> Support | None:
     value = node.inputs[1]
     dist = value.type
     assert isinstance(dist, DistType), dist
-    if dist.support in ("real", "real_vector"):
+    if dist.support in ("real", "real_vector", "real_matrix"):
         return None
     source = _base(graph, value)
     family = source.op.name.removeprefix("dist.") if source is not None else dist.family

@@ -45,6 +45,8 @@ POSTERIORS = {
     "Uniform": ("Normal(laplace, 2)", "Uniform(a - s, a + s)"),
     "Dirichlet": ("Dirichlet(0.5 + softplus(a))", "Dirichlet(c)"),
     "MultivariateNormal": ("MultivariateNormal(zeros[2], scale_tril=root)", "MultivariateNormal(a, scale_tril=root)"),
+    "LowRankMultivariateNormal": ("Normal(0.1, s + 0.5)", "LowRankMultivariateNormal(a, factor, c)"),
+    "MatrixNormal": ("Normal(0.1, s)", "MatrixNormal(matrix, scale_tril_row=root, scale_tril_column=root)"),
 }
 """Priors and posteriors; `a` and `s` are locations and scales, `c` is a shape; some priors depend on other draws."""
 
@@ -65,6 +67,8 @@ LIKELIHOODS = {
     "Uniform": "Uniform(m - 9, m + 9)",
     "Dirichlet": "Dirichlet(v |> softplus)",
     "MultivariateNormal": "MultivariateNormal(v[:, :2], scale_tril=root)",
+    "LowRankMultivariateNormal": "LowRankMultivariateNormal(v[:, :2], factor, c)",
+    "MatrixNormal": "MatrixNormal(stack([v[:, :2], v[:, 1:]], axis=-1), scale_tril_row=root, scale_tril_column=root)",
     "Bernoulli": "Bernoulli(logits=m)",
     "Categorical": "Categorical(logits=v)",
     "OneHotCategorical": "OneHotCategorical(logits=v)",
@@ -73,7 +77,11 @@ LIKELIHOODS = {
     "Poisson": "Poisson(r)",
     "NegativeBinomial": "NegativeBinomial(r, logits=m)",
 }
-WIDTHS = {"Dirichlet": 3, "MultivariateNormal": 2, "OneHotCategorical": 3, "Multinomial": 3}
+WIDTHS: dict[str, str] = {
+    **dict.fromkeys(("Dirichlet", "OneHotCategorical", "Multinomial"), "3"),
+    **dict.fromkeys(("MultivariateNormal", "LowRankMultivariateNormal"), "2"),
+    "MatrixNormal": "2, 2",
+}
 INTEGERS = ("Bernoulli", "Categorical", "OneHotCategorical", "Binomial", "Multinomial", "Poisson", "NegativeBinomial")
 
 
@@ -86,10 +94,13 @@ def families_text() -> str:
         "param s: f32[2] = 0.7 in positive",
         "param c: f32[2] = 1.8 in positive",
         'param root: f32[2, 2] = "identity" in lower_cholesky',
+        "param factor: f32[2, 1] = 0.6",
+        "param matrix: f32[2, 2] = 0.4",
     ]
     for name, (prior, posterior) in POSTERIORS.items():
-        lines.append(f"sample {name.lower()}: f32[2] ~ {prior} by {posterior}")
-    draws = " + ".join(f"tanh({name.lower()})" for name in POSTERIORS)
+        dims = "2, 2" if name == "MatrixNormal" else "2"
+        lines.append(f"sample {name.lower()}: f32[{dims}] ~ {prior} by {posterior}")
+    draws = " + ".join(f"tanh({name.lower()})" + "[0]" * (name == "MatrixNormal") for name in POSTERIORS)
     lines += [
         f"let drawn = {draws}",
         "let m = 0.3 * x * drawn[0] + 0.2 * drawn[1]",

@@ -6,10 +6,10 @@ Invariant: in numeric mode parameters are moderate and values lie in the support
 from __future__ import annotations
 
 from bl_compiler.ir.constraints import PARAM_CONSTRAINTS
-from bl_compiler.ir.families import CLOSED_FORM_KL, FAMILIES, FamilyParam
+from bl_compiler.ir.families import FAMILIES, FamilyParam
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.improper import IMPROPER
-from bl_compiler.ir.ops_dist import base_pair
+from bl_compiler.ir.ops_dist import base_family, has_closed_form
 from bl_compiler.ir.types import Dim, Dims, DistType, DType, TensorType
 from tests.strategies.graph_state import PLATES, Build
 from tests.strategies.recipes_math import Recipe
@@ -17,6 +17,7 @@ from tests.strategies.recipes_math import Recipe
 _HEAVY_TAILS = ("Cauchy", "StudentT", "InverseGamma")
 _INITIALIZERS = (("constant", 0.5), ("normal", 0.0, 1.0), ("uniform", -1.0, 1.0), ("orthogonal", 1))
 _VECTOR = Dim(3, "classes")
+_JOINT = ("MultivariateNormal", "LowRankMultivariateNormal", "MatrixNormal")
 
 
 def _family(b: Build, op: str) -> None:
@@ -32,9 +33,11 @@ def _family(b: Build, op: str) -> None:
 def _parameter(b: Build, param: FamilyParam, first: Value) -> Value:
     if param.constraint == "nonnegative_integer":
         return b.builder.const(3, DType.I32)
-    if param.event_ndim == 2:
+    if param.constraint == "lower_cholesky":
         rows = tuple(tuple(0.7 if i >= j else 0.0 for j in range(3)) for i in range(3))
         return b.builder.const(rows, DType.F32)
+    if param.event_ndim == 2:
+        return b.fresh(TensorType(first.tensor.dtype, (*first.tensor.dims, _VECTOR, _VECTOR)))
     if param.event_ndim == 1:
         x = b.fresh(TensorType(first.tensor.dtype, (*first.tensor.dims, _VECTOR)))
     else:
@@ -66,6 +69,17 @@ def _expand(b: Build, op: str) -> None:
 def _independent(b: Build, op: str) -> None:
     d = _some_distribution(b)
     b.emit(op, d, ndims=b.integer(0, len(_dist_type(d).batch)))
+
+
+def _reshape_event(b: Build, op: str) -> None:
+    """Of a Gaussian vector of size 3 or a matrix of 3 by 3."""
+    found = [v for v in b.distributions() if _dist_type(v).family in _JOINT]
+    if not found:
+        _family(b, f"dist.{b.any_of(_JOINT)}")
+        found = b.distributions()[-1:]
+    d = b.any_of(found[-6:])
+    sizes = (3, 1) if len(_dist_type(d).event) == 1 else b.any_of([(9,), (1, 9), (3, 1, 3)])
+    b.emit(op, d, dims=tuple(Dim(size) for size in sizes))
 
 
 def _mixture(b: Build, op: str) -> None:
@@ -115,7 +129,14 @@ def _probs(b: Build, op: str) -> None:
 
 def _kl(b: Build, op: str) -> None:
     q = _some_distribution(b)
-    others = [p for p in b.distributions() if base_pair(_dist_type(q), _dist_type(p)) in CLOSED_FORM_KL]
+    within = len(_dist_type(q).event)
+    if base_family(_dist_type(q)) in _JOINT and b.flag():
+        # One law per element of the event, the prior that closed forms of joint posteriors are mostly for.
+        loc = b.fresh(TensorType(DType.F32, _dist_type(q).event[b.integer(0, within) :]))
+        wide = b.make("dist.expand", b.make("dist.Normal", loc, b.within(loc, "positive")), dims=_dist_type(q).event)
+        b.emit(op, q, b.make("dist.independent", wide, ndims=within), bound=40.0)
+        return
+    others = [p for p in b.distributions() if has_closed_form(_dist_type(q), _dist_type(p))]
     b.emit(op, q, b.any_of([*others, q][-6:]), bound=40.0)
 
 
@@ -219,6 +240,7 @@ DIST_RECIPES: dict[str, Recipe] = {
     **{family.op: _improper for family in IMPROPER.values()},
     "dist.expand": _expand,
     "dist.independent": _independent,
+    "dist.reshape_event": _reshape_event,
     "dist.mixture": _mixture,
     "prob.log_prob": _log_prob,
     "prob.mean": _moment,

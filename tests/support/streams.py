@@ -18,13 +18,26 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bl_compiler.backends.jax.runtime import bounded, counts, discrete, half_line, location_scale, multivariate
+from bl_compiler.backends.jax.runtime import (
+    bounded,
+    counts,
+    discrete,
+    half_line,
+    location_scale,
+    multivariate,
+    structured,
+)
 from bl_compiler.backends.reference.continuous import Beta, Continuous, LocationScale, StudentT
-from bl_compiler.backends.reference.distributions import Distribution, Independent, Parametric
-from bl_compiler.backends.reference.vectors import Dirichlet, MultivariateNormal
+from bl_compiler.backends.reference.distributions import Distribution, Independent, Parametric, Reshaped
+from bl_compiler.backends.reference.vectors import (
+    Dirichlet,
+    LowRankMultivariateNormal,
+    MatrixNormal,
+    MultivariateNormal,
+)
 
 Array = npt.NDArray[Any]
-_MODULES = (bounded, counts, discrete, half_line, location_scale, multivariate)
+_MODULES = (bounded, counts, discrete, half_line, location_scale, multivariate, structured)
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -50,8 +63,9 @@ class JaxStreams:
         law = _base(distribution)
         params = [jnp.asarray(getattr(law, p.name)) for p in law.family().params]
         dtype = () if law.discrete else (jnp.float64,)
-        drawn = np.asarray(_sampler(law.family().name)(self.key(site, index), *params, shape, *dtype))
-        assert drawn.shape == shape
+        drawn = np.asarray(_sampler(law.family().name)(self.key(site, index), *params, law.shape, *dtype)).reshape(
+            shape
+        )
         return drawn.astype(np.int64) if law.discrete else drawn.astype(np.float64)
 
 
@@ -59,8 +73,9 @@ class JaxStreams:
 class MovingStreams:
     """The same draws where a site is first seen; afterwards they move along with the parameters.
 
-    What a draw is made of stays at its quantile: the draw itself, or the gammas behind a Beta, a Dirichlet and a
-    Student's t (Figurnov, Mohamed and Mnih 2018, "Implicit reparameterization gradients").
+    What a draw is made of stays at its quantile: the draw itself, the Gaussians of low rank and of the diagonal, or the
+    gammas behind a Beta, a Dirichlet and a Student's t (Figurnov, Mohamed and Mnih 2018, "Implicit reparameterization
+    gradients").
     """
 
     start: JaxStreams
@@ -70,18 +85,18 @@ class MovingStreams:
         """See `NoiseSource.draw`."""
         law = _base(distribution)
         if (site, index) in self.seen:
-            return _moved(*self.seen[site, index], law)
+            return _moved(*self.seen[site, index], law).reshape(shape)
         drawn = self.start.draw(site, index, distribution, shape)
-        gammas = _gammas(law, self.start.key(site, index), shape)
-        self.seen[site, index] = law, drawn if gammas is None else gammas
-        if gammas is not None:
-            # The streams are JAX's: from its gammas, its draw.
-            np.testing.assert_allclose(_moved(law, gammas, law), drawn, rtol=1e-9)
+        parts = _parts(law, self.start.key(site, index), law.shape)
+        self.seen[site, index] = law, drawn.reshape(law.shape) if parts is None else parts
+        if parts is not None:
+            # The streams are JAX's: from its parts, its draw.
+            np.testing.assert_allclose(_moved(law, parts, law).reshape(shape), drawn, rtol=1e-9)
         return drawn
 
 
 def _base(distribution: Distribution) -> Parametric:
-    while isinstance(distribution, Independent):
+    while isinstance(distribution, (Independent, Reshaped)):
         distribution = distribution.base
     assert isinstance(distribution, Parametric)
     return distribution
@@ -98,8 +113,8 @@ def _shapes(law: Dirichlet | Beta | StudentT) -> Array:
             return np.asarray(law.df / 2)
 
 
-def _gammas(law: Parametric, key: jax.Array, shape: tuple[int, ...]) -> Array | None:
-    """What a draw of these families is made of; for Student's t, a Gaussian and a gamma along a new last axis."""
+def _parts(law: Parametric, key: jax.Array, shape: tuple[int, ...]) -> Array | None:
+    """What a draw of these families is made of: gammas; a Gaussian and a gamma; Gaussians, all along the last axis."""
     match law:
         case Dirichlet():
             return np.exp(np.asarray(jax.random.loggamma(key, _shapes(law), shape, jnp.float64)))
@@ -112,6 +127,10 @@ def _gammas(law: Parametric, key: jax.Array, shape: tuple[int, ...]) -> Array | 
             normal = jax.random.normal(first, shape, jnp.float64)
             gamma = jax.random.gamma(second, _shapes(law), shape, jnp.float64)
             return np.stack([np.asarray(normal), np.asarray(gamma)], axis=-1)
+        case LowRankMultivariateNormal():
+            shapes = ((*shape[:-1], law.cov_factor.shape[-1]), shape)
+            normals = [jax.random.normal(jax.random.fold_in(key, i), s, jnp.float64) for i, s in enumerate(shapes)]
+            return np.concatenate([np.asarray(x) for x in normals], axis=-1)
     return None
 
 
@@ -133,6 +152,13 @@ def _moved(before: Parametric, kept: Array, law: Parametric) -> Array:
         case MultivariateNormal(), MultivariateNormal():
             noise = np.linalg.solve(before.scale_tril, (kept - before.loc)[..., None])
             return np.asarray(law.loc + (law.scale_tril @ noise)[..., 0])
+        case LowRankMultivariateNormal(), LowRankMultivariateNormal():
+            inner, outer = np.split(kept, [law.cov_factor.shape[-1]], axis=-1)
+            return np.asarray(law.loc + (law.cov_factor @ inner[..., None])[..., 0] + np.sqrt(law.cov_diag) * outer)
+        case MatrixNormal(), MatrixNormal():
+            half = np.linalg.solve(before.scale_tril_row, kept - before.loc)
+            noise = np.linalg.solve(before.scale_tril_column, half.swapaxes(-1, -2)).swapaxes(-1, -2)
+            return np.asarray(law.loc + law.scale_tril_row @ noise @ law.scale_tril_column.swapaxes(-1, -2))
         case Continuous(), Continuous():
             family, old, new = type(law).scipy, before.arguments(), law.arguments()
             low, high = family.cdf(kept, **old), family.sf(kept, **old)  # type: ignore[attr-defined]

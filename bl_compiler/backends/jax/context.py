@@ -36,6 +36,7 @@ class FamilyLaw:
     Attributes:
         batch: the batch dimensions before `independent` of them became event dimensions.
         event: the event dimensions of the family itself.
+        reshaped: the event dimensions that draws have instead, the elements in the same order.
     """
 
     family: Family
@@ -44,11 +45,17 @@ class FamilyLaw:
     batch: Dims
     event: Dims
     independent: int = 0
+    reshaped: Dims | None = None
+
+    @property
+    def shown(self) -> Dims:
+        """The event dimensions that draws have, without those that `independent` made."""
+        return self.event if self.reshaped is None else self.reshaped
 
     @property
     def event_ndim(self) -> int:
         """How many axes one event spans."""
-        return self.independent + len(self.event)
+        return self.independent + len(self.shown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,15 @@ def density_dtype(law: Law) -> DType:
 
 def log_prob(cx: Context, law: Law, x: ast.expr, dims: Dims) -> tuple[ast.expr, Dims]:
     """The log density of `x`, whose dimensions are `dims`, and its dimensions."""
+    split = len(dims) - law.event_ndim + law.independent
     if isinstance(law, MixtureLaw):
         found, has = _mixture_log_prob(cx, law, x, dims)
     else:
         params = cx.together(law.params, density_dtype(law), meets_array=True)
+        if law.reshaped is not None:
+            x = _reshaped(cx, x, dims[:split] + law.event)
         found = fill("{f}({x}, {params})", f=_function(law, "log_prob"), x=x, params=params)
-        has = broadcast_dims(dims[: len(dims) - len(law.event)], *_param_batches(law))
-    split = len(dims) - law.event_ndim + law.independent
+        has = broadcast_dims(dims[:split], *_param_batches(law))
     wanted = broadcast_dims(law.batch, dims[:split])
     return _summed(cx, _spread(cx, found, has, wanted), wanted, law.independent)
 
@@ -77,8 +79,10 @@ def sample(cx: Context, law: Law, key: ast.expr) -> ast.expr:
     shape = cx.shape(law.batch + law.event)
     parts = {"f": _function(law, "sample"), "key": key, "shape": shape, "dtype": pyexpr.dtype(dtype)}
     if law.family.discrete or dtype is DType.F32:
-        return fill("{f}({key}, {params}, {shape})", params=params, **parts)
-    return fill("{f}({key}, {params}, {shape}, {dtype})", params=params, **parts)
+        found = fill("{f}({key}, {params}, {shape})", params=params, **parts)
+    else:
+        found = fill("{f}({key}, {params}, {shape}, {dtype})", params=params, **parts)
+    return found if law.reshaped is None else _reshaped(cx, found, law.batch + law.reshaped)
 
 
 def _mixture_sample(cx: Context, law: MixtureLaw, key: ast.expr) -> ast.expr:
@@ -105,12 +109,17 @@ def moment(cx: Context, law: Law, which: str) -> tuple[ast.expr, Dims]:
         wanted = law.batch + law.event
         undefined = UNDEFINED_MOMENTS.get((law.family.name, which))
         if undefined is not None:
+            assert law.reshaped is None, law
             parts = {"shape": cx.shape(wanted), "value": pyexpr.number(undefined), "dtype": pyexpr.dtype(dtype)}
             return fill("jnp.full({shape}, {value}, {dtype})", **parts), wanted
         # No bare literals: a moment may be one of the parameters as it stands.
         found = fill("{f}({params})", f=_function(law, which), params=[cx.array(v, dtype) for v in law.params])
         has = _common_dims(law)
-    return _spread(cx, found, has, wanted), wanted
+    found = _spread(cx, found, has, wanted)
+    if isinstance(law, FamilyLaw) and law.reshaped is not None:
+        wanted = law.batch + law.reshaped
+        found = _reshaped(cx, found, wanted)
+    return found, wanted
 
 
 def _common_dims(law: FamilyLaw) -> Dims | None:
@@ -118,9 +127,12 @@ def _common_dims(law: FamilyLaw) -> Dims | None:
     batches = _param_batches(law)
     if len({tuple(_sizes(dims)) for dims in batches}) > 1:
         return None
-    rows = zip(law.family.params, law.params, strict=True)
-    events = [value.tensor.dims[-param.event_ndim] for param, value in rows if param.event_ndim]
-    return batches[0] + law.event if all(d.size == law.event[0].size for d in events if law.event) else None
+    whole = dict(zip(law.family.letters, _sizes(law.event), strict=True))
+    for param, value in zip(law.family.params, law.params, strict=True):
+        own = zip(param.letters, _sizes(value.tensor.dims[value.tensor.rank - param.event_ndim :]), strict=True)
+        if any(whole.get(letter, size) != size for letter, size in own):
+            return None
+    return batches[0] + law.event
 
 
 def _mixture_moment(cx: Context, law: MixtureLaw, which: str) -> tuple[ast.expr, Dims | None]:
@@ -141,7 +153,7 @@ def _mixture_moment(cx: Context, law: MixtureLaw, which: str) -> tuple[ast.expr,
 def _event_dims(law: Law) -> Dims:
     """The event dimensions without those that `independent` made."""
     if isinstance(law, FamilyLaw):
-        return law.event
+        return law.shown
     within = law.components
     return within.batch[len(within.batch) - within.independent :] + _event_dims(within)
 
@@ -161,11 +173,33 @@ def divergence(cx: Context, q: Law, p: Law) -> tuple[ast.expr, Dims]:
     assert isinstance(q, FamilyLaw), q
     assert isinstance(p, FamilyLaw), p
     params = cx.together([*q.params, *p.params], density_dtype(q))
+    # A joint law over an event against one law per element: the elements' parameters take the event's shape.
+    within, own = 0, len(q.params)
+    if q.family.event_ndim and not p.family.event_ndim:
+        within = len(q.shown)
+        params[own:] = [_over_event(cx, x, v.tensor.dims, q) for x, v in zip(params[own:], p.params, strict=True)]
     function = pyexpr.name(f"kl_{snake(q.family.name)}_{snake(p.family.name)}")
     found = fill("{f}({params})", f=function, params=params)
-    has = broadcast_dims(*_param_batches(q), *_param_batches(p))
-    wanted = broadcast_dims(q.batch, p.batch)
+    has = broadcast_dims(*_param_batches(q), *(_outer(dims, within) for dims in _param_batches(p)))
+    wanted = broadcast_dims(q.batch, _outer(p.batch, within))
     return _summed(cx, _spread(cx, found, has, wanted), wanted, q.independent)
+
+
+def _over_event(cx: Context, x: ast.expr, dims: Dims, q: FamilyLaw) -> ast.expr:
+    """A parameter of one law per element of q's draws, in the shape of the family's event; one number as it is."""
+    if q.reshaped is None or not dims:
+        return x
+    outer = _outer(dims, len(q.reshaped))
+    return _reshaped(cx, _spread(cx, x, dims, outer + q.reshaped), outer + q.event)
+
+
+def _outer(dims: Dims, within: int) -> Dims:
+    """The dimensions before the last `within`."""
+    return dims[: max(len(dims) - within, 0)]
+
+
+def _reshaped(cx: Context, x: ast.expr, dims: Dims) -> ast.expr:
+    return fill("{x}.reshape({shape})", x=x, shape=cx.shape(dims))
 
 
 def _function(law: FamilyLaw, what: str) -> ast.expr:

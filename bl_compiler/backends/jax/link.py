@@ -27,11 +27,13 @@ TOPICS = (
     "log_uniform",
     "bounded",
     "multivariate",
+    "structured",
     "discrete",
     "counts",
     "mixture",
     "divergences",
     "cross_divergences",
+    "gaussian_divergences",
     "entry",
 )
 """The files of `runtime`, in the order in which their functions are copied."""

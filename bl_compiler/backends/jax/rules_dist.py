@@ -43,6 +43,13 @@ def _independent(cx: Context, node: Node) -> None:
     cx.bindings[node.result] = replace(law, independent=law.independent + node.attrs.integer("ndims"))
 
 
+@DIST_RULES.rule("dist.reshape_event")
+def _reshape_event(cx: Context, node: Node) -> None:
+    law = cx.law(node.inputs[0])
+    assert isinstance(law, FamilyLaw), law
+    cx.bindings[node.result] = replace(law, reshaped=node.attrs.dims("dims"))
+
+
 @DIST_RULES.rule("dist.mixture")
 def _mixture(cx: Context, node: Node) -> None:
     logits, components = node.inputs

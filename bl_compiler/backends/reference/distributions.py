@@ -71,9 +71,12 @@ class Parametric(Distribution):
         arrays = [np.asarray(getattr(self, p.name), np.float64) for p in self.family().params]
         ranks = [p.event_ndim for p in self.family().params]
         batch = np.broadcast_shapes(*(a.shape[: a.ndim - r] for a, r in zip(arrays, ranks, strict=True)))
-        width = max((a.shape[-1] for a, r in zip(arrays, ranks, strict=True) if r), default=0)
+        sizes: dict[str, int] = {}
         for param, a, rank in zip(self.family().params, arrays, ranks, strict=True):
-            object.__setattr__(self, param.name, np.broadcast_to(a, batch + (width,) * rank))
+            for letter, size in zip(param.letters, a.shape[a.ndim - rank :], strict=True):
+                sizes[letter] = max(size, sizes.get(letter, 0))
+        for param, a in zip(self.family().params, arrays, strict=True):
+            object.__setattr__(self, param.name, np.broadcast_to(a, batch + tuple(sizes[k] for k in param.letters)))
 
     @classmethod
     def family(cls) -> Family:
@@ -90,8 +93,11 @@ class Parametric(Distribution):
     @property
     def event_shape(self) -> Shape:
         """See `Distribution.event_shape`."""
-        widths: list[Shape] = [getattr(self, p.name).shape[-1:] for p in self.family().params if p.event_ndim]
-        return widths[0] if self.family().event_ndim else ()
+        sizes: dict[str, int] = {}
+        for param in self.family().params:
+            shape: Shape = getattr(self, param.name).shape
+            sizes.update(zip(param.letters, shape[len(shape) - param.event_ndim :], strict=True))
+        return tuple(sizes[letter] for letter in self.family().letters)
 
     @property
     def discrete(self) -> bool:
@@ -147,6 +153,49 @@ class Independent(Distribution):
         """See `Distribution.expand`."""
         inner = self.base.batch_shape[len(self.batch_shape) :]
         return Independent(self.base.expand(batch + inner), self.ndims)
+
+
+@dataclass(frozen=True, eq=False)
+class Reshaped(Distribution):
+    """A distribution whose draws have another event shape, the elements in the same order."""
+
+    base: Distribution
+    event: Shape
+
+    @property
+    def batch_shape(self) -> Shape:
+        """See `Distribution.batch_shape`."""
+        return self.base.batch_shape
+
+    @property
+    def event_shape(self) -> Shape:
+        """See `Distribution.event_shape`."""
+        return self.event
+
+    @property
+    def discrete(self) -> bool:
+        """See `Distribution.discrete`."""
+        return self.base.discrete
+
+    def log_prob(self, x: Array) -> FloatArray:
+        """See `Distribution.log_prob`."""
+        return self.base.log_prob(x.reshape(x.shape[: x.ndim - len(self.event)] + self.base.event_shape))
+
+    def sample(self, rng: np.random.Generator, shape: Shape = ()) -> Array:
+        """See `Distribution.sample`."""
+        return self.base.sample(rng, shape).reshape(shape + self.shape)
+
+    def mean(self) -> FloatArray:
+        """See `Distribution.mean`."""
+        return self.base.mean().reshape(self.shape)
+
+    def variance(self) -> FloatArray:
+        """See `Distribution.variance`."""
+        return self.base.variance().reshape(self.shape)
+
+    def expand(self, batch: Shape) -> Reshaped:
+        """See `Distribution.expand`."""
+        return Reshaped(self.base.expand(batch), self.event)
 
 
 @dataclass(frozen=True, eq=False)

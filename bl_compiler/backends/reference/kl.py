@@ -24,7 +24,15 @@ from bl_compiler.backends.reference.continuous import (
     Uniform,
 )
 from bl_compiler.backends.reference.discrete import Bernoulli, Categorical, Poisson, log_sigmoid, times
-from bl_compiler.backends.reference.distributions import Distribution, Independent, log_softmax, sum_last
+from bl_compiler.backends.reference.distributions import (
+    Distribution,
+    Independent,
+    Parametric,
+    Reshaped,
+    log_softmax,
+    sum_last,
+)
+from bl_compiler.backends.reference.gaussians import LowRankMultivariateNormal, MatrixNormal, gaussian_kl
 from bl_compiler.backends.reference.improper import LogUniform
 from bl_compiler.backends.reference.values import FloatArray
 from bl_compiler.backends.reference.vectors import Dirichlet, MultivariateNormal, OneHotCategorical
@@ -32,6 +40,8 @@ from bl_compiler.backends.reference.vectors import Dirichlet, MultivariateNormal
 KLRule = Callable[..., FloatArray]
 KL: dict[tuple[str, str], KLRule] = {}
 """(posterior, prior) -> formula over run-time distributions, per batch element."""
+
+Gaussian = MultivariateNormal | LowRankMultivariateNormal | MatrixNormal
 
 _LOG_2PI = np.log(2 * np.pi)
 
@@ -48,7 +58,19 @@ def kl(q: Distribution, p: Distribution) -> FloatArray:
         q = q.base
     while isinstance(p, Independent):
         p = p.base
-    return sum_last(np.asarray(KL[type(q).__name__, type(p).__name__](q, p)), reinterpreted)
+    within = len(q.event_shape)
+    if isinstance(q, Reshaped):
+        q = q.base
+    rule = KL[type(q).__name__, type(p).__name__]
+    if q.event_shape and isinstance(p, Parametric) and not p.event_shape:
+        p = _flat(p, within)
+    return sum_last(np.asarray(rule(q, p)), reinterpreted)
+
+
+def _flat(p: Parametric, within: int) -> Parametric:
+    """Independent elements with their last `within` axes as one."""
+    arrays = [getattr(p, param.name) for param in p.family().params]
+    return type(p)(*(a.reshape(*a.shape[: a.ndim - within], -1) for a in arrays))
 
 
 def _pair(*pairs: tuple[str, str]) -> Callable[[KLRule], KLRule]:
@@ -251,6 +273,25 @@ def _multivariate_normal(q: MultivariateNormal, p: MultivariateNormal) -> FloatA
     distance = ((inverse @ (q.loc - p.loc)[..., None]) ** 2).sum((-2, -1))
     logs = [np.log(np.diagonal(d.scale_tril, axis1=-2, axis2=-1)).sum(-1) for d in (q, p)]
     return np.asarray((trace + distance - q.loc.shape[-1]) / 2 + logs[1] - logs[0])
+
+
+@_pair(
+    *((q, "Normal") for q in ("MultivariateNormal", "LowRankMultivariateNormal", "MatrixNormal")),
+    ("MultivariateNormal", "LowRankMultivariateNormal"),
+    ("LowRankMultivariateNormal", "MultivariateNormal"),
+    _both("LowRankMultivariateNormal"),
+    _both("MatrixNormal"),
+)
+def _gaussians(q: Gaussian, p: Gaussian | LocationScale) -> FloatArray:
+    return gaussian_kl(*_moments(q), *_moments(p))
+
+
+def _moments(d: Gaussian | LocationScale) -> tuple[FloatArray, FloatArray]:
+    """Mean [..., n] and covariance [..., n, n] of the elements of an event; of the last axis of independent ones."""
+    if isinstance(d, LocationScale):
+        return d.loc, np.asarray(d.scale[..., None] ** 2 * np.eye(d.scale.shape[-1]))
+    covariance = d.covariance()
+    return d.loc.reshape(*d.batch_shape, covariance.shape[-1]), covariance
 
 
 @_pair(_both("Bernoulli"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from bl_compiler.backends.reference.discrete import Bernoulli, Categorical
-from bl_compiler.backends.reference.distributions import Distribution, Independent, Mixture, Parametric
+from bl_compiler.backends.reference.distributions import Distribution, Independent, Mixture, Parametric, Reshaped
 from bl_compiler.backends.reference.frame import Frame, Rule, Runtime, array, law
 from bl_compiler.backends.reference.improper import LogUniform
 from bl_compiler.backends.reference.kl import kl
@@ -45,6 +45,11 @@ def _expand(frame: Frame, node: Node, operands: Operands) -> Operands:
 @DIST_RULES.rule("dist.independent")
 def _independent(frame: Frame, node: Node, operands: Operands) -> Operands:
     return (Independent(law(operands[0]), node.attrs.integer("ndims")),)
+
+
+@DIST_RULES.rule("dist.reshape_event")
+def _reshape_event(frame: Frame, node: Node, operands: Operands) -> Operands:
+    return (Reshaped(law(operands[0]), frame.shape(node.attrs.dims("dims"))),)
 
 
 @DIST_RULES.rule("dist.mixture")

@@ -1,6 +1,7 @@
 """Families over vectors: Gaussian, Dirichlet, multinomial, one-hot; and the table of all families.
 
-Invariant: the last axis is the event. May import: floors 0-1, numpy, scipy, `distributions`, `continuous`, `discrete`.
+Invariant: the last axis is the event. May import: floors 0-1, numpy, scipy, `distributions`, `continuous`, `discrete`,
+`gaussians`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from scipy import special
 from bl_compiler.backends.reference import continuous, discrete
 from bl_compiler.backends.reference.discrete import times, whole
 from bl_compiler.backends.reference.distributions import Parametric, Shape, draw_category, log_softmax
+from bl_compiler.backends.reference.gaussians import LowRankMultivariateNormal, MatrixNormal
 from bl_compiler.backends.reference.values import Array, FloatArray
 
 _SIMPLEX_TOLERANCE = 1e-4
@@ -26,6 +28,11 @@ class MultivariateNormal(Parametric):
 
     loc: FloatArray
     scale_tril: FloatArray
+
+    def covariance(self) -> FloatArray:
+        """The covariance [..., n, n]."""
+        factor = np.tril(self.scale_tril)
+        return np.asarray(factor @ factor.swapaxes(-1, -2))
 
     def log_prob(self, x: Array) -> FloatArray:
         """See `Distribution.log_prob`; the factor goes to a general solver, as the covariance is worse conditioned."""
@@ -152,6 +159,8 @@ RUNTIME_FAMILIES: Mapping[str, type[Parametric]] = {
         continuous.Uniform,
         Dirichlet,
         MultivariateNormal,
+        LowRankMultivariateNormal,
+        MatrixNormal,
         discrete.Bernoulli,
         discrete.Categorical,
         OneHotCategorical,

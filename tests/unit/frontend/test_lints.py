@@ -44,6 +44,10 @@ FIRES = {
         f"believe scale ~ Normal(0, 1) by mean_field\n {FIT}",
         "believe scale ~ Normal(0, 1) by mean_field",
     ),
+    "large-covariance": (
+        "sample w: f32[20_000] ~ Normal(0, 1) by full_rank\n observe y ~ Normal(w[0], 1)",
+        "full_rank",
+    ),
 }
 
 
@@ -70,6 +74,11 @@ def test_lint_can_be_allowed_in_the_source(lint: str) -> None:
 
 
 SILENT = {
+    "large-covariance": [
+        "sample w: f32[16_384] ~ Normal(0, 1) by full_rank\n observe y ~ Normal(w[0], 1)",
+        "sample w: f32[20_000] ~ Normal(0, 1) by low_rank(rank=2)\n observe y ~ Normal(w[0], 1)",
+        "sample w: f32[16_384, 20] ~ Normal(0, 1) by matrix_normal\n observe y ~ Normal(w[0, 0], 1)",
+    ],
     "posterior-support": [
         "sample s ~ Gamma(2, 1) by mean_field\n observe y ~ Normal(x[:, 0], s)",
         "sample s ~ HalfNormal(1) by LogNormal(0, 1)\n observe y ~ Normal(x[:, 0], s)",

@@ -62,6 +62,10 @@ CONCENTRATIONS = np.array([[0.5, 1.0, 2.0], [1.0, 1.0, 1.0], [30.0, 2.0, 5.0]])
 SIMPLEX = np.array([[0.2, 0.5, 0.3], [0.98, 0.01, 0.01], [0.8, 0.1, 0.1]])
 TRIL = np.array([[[1.0, 0, 0], [0.5, 2.0, 0], [-1.0, 0.3, 0.7]], [[0.1, 0, 0], [0.0, 5.0, 0], [2.0, 2.0, 2.0]]])
 VECTORS = np.array([[0.3, -1.0, 2.0], [1.0, 2.0, 3.0]])
+FACTORS = np.array([[[1.0, -0.5], [0.0, 2.0], [0.3, 0.3]], [[3.0, 0.1], [-2.0, 0.0], [4.0, 1.0]]])
+DIAGONALS = np.array([[0.5, 1.0, 2.0], [0.02, 3.0, 0.3]])
+COLUMN_TRIL = np.array([[[0.8, 0.0], [-0.6, 1.5]], [[2.0, 0.0], [1.0, 0.3]]])
+MATRICES = np.array([[[0.3, -1.0], [2.0, 0.5], [0.0, 1.0]], [[1.0, 2.0], [3.0, -1.0], [0.2, 0.4]]])
 PROBS = special.expit(LOGITS)
 CLASS_PROBS = _softmax(CLASS_LOGITS)
 
@@ -96,6 +100,22 @@ FAMILY_CASES: dict[str, FamilyCase] = {
         (VECTORS[::-1], TRIL),
         VECTORS,
         _rows(lambda x, m, t: stats.multivariate_normal.logpdf(x, m, t @ t.T), VECTORS, VECTORS[::-1], TRIL),
+    ),
+    "LowRankMultivariateNormal": FamilyCase(
+        (VECTORS[::-1], FACTORS, DIAGONALS),
+        VECTORS,
+        _rows(
+            lambda x, m, f, d: stats.multivariate_normal.logpdf(x, m, f @ f.T + np.diag(d)),
+            *(VECTORS, VECTORS[::-1], FACTORS, DIAGONALS),
+        ),
+    ),
+    "MatrixNormal": FamilyCase(
+        (MATRICES[::-1], TRIL, COLUMN_TRIL),
+        MATRICES,
+        _rows(
+            lambda x, m, a, b: stats.matrix_normal.logpdf(x, m, a @ a.T, b @ b.T),
+            *(MATRICES, MATRICES[::-1], TRIL, COLUMN_TRIL),
+        ),
     ),
     "Bernoulli": FamilyCase(
         (LOGITS,),

@@ -14,7 +14,7 @@ from bl_compiler.backends.jax.laws import snake
 from bl_compiler.backends.jax.link import load, runtime
 from bl_compiler.backends.reference.interpret import evaluate
 from bl_compiler.ir.builder import GraphBuilder
-from bl_compiler.ir.families import CLOSED_FORM_KL
+from bl_compiler.ir.families import CLOSED_FORM_KL, FAMILIES
 from bl_compiler.ir.ops import CORE_OPS
 from tests.unit.jax.families import FAMILY_CASES
 from tests.unit.jax.running import inputs_for, outputs_of
@@ -32,18 +32,29 @@ def other_params(family: str) -> tuple[object, ...]:
     if family == "Uniform":
         low, high = params
         return low - 0.5, high + 2.0
-    if family == "MultivariateNormal":
-        return params[0] + 0.3, 1.7 * params[1]
+    if FAMILIES[family].event_ndim and FAMILIES[family].params[0].name == "loc":
+        return params[0] + 0.3, *(1.7 * p for p in params[1:])
     if family in ("Normal", "Laplace", "Cauchy", "Gumbel", "LogNormal", "Logistic"):
         return params[0] * 0.8 + 0.1, params[1] * 1.3
     return tuple(np.asarray(p) * 1.2 for p in params)
 
 
+def pair_params(q: str, p: str) -> tuple[object, ...]:
+    """Parameters of p as it meets q: those of every element of q's event, where p is over single numbers."""
+    if FAMILIES[q].event_ndim == FAMILIES[p].event_ndim:
+        return other_params(p)
+    loc = FAMILY_CASES[q].params[0]
+    return 0.5 * loc, 0.4 + np.abs(loc)
+
+
 def pair_graph(q: str, p: str) -> tuple[object, dict[str, np.ndarray]]:
     b = GraphBuilder(CORE_OPS, "predict")
-    q_params, p_params = FAMILY_CASES[q].params, other_params(p)
+    q_params, p_params = FAMILY_CASES[q].params, pair_params(q, p)
     values, fed = inputs_for(b, (*q_params, *p_params))
     dq, dp = b.add(f"dist.{q}", *values[: len(q_params)]), b.add(f"dist.{p}", *values[len(q_params) :])
+    within = FAMILIES[q].event_ndim - FAMILIES[p].event_ndim
+    if within:
+        dp = b.add("dist.independent", dp, ndims=within)
     return b.finish([("y", b.add("prob.kl", dq, dp))]), fed
 
 

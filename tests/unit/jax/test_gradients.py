@@ -15,7 +15,7 @@ from bl_compiler.backends.jax.link import load, runtime
 from bl_compiler.ir.constraints import PARAM_CONSTRAINTS
 from bl_compiler.ir.families import CLOSED_FORM_KL, FAMILIES
 from tests.unit.jax.families import CLASS_LOGITS, FAMILY_CASES, LOC, POSITIVE, TRIL
-from tests.unit.jax.test_divergences import other_params
+from tests.unit.jax.test_divergences import pair_params
 
 RUNTIME = load(runtime().definitions.values())
 STEP = 1e-6
@@ -56,7 +56,7 @@ def test_log_densities(family: str) -> None:
 
 @pytest.mark.parametrize(("q", "p"), sorted(CLOSED_FORM_KL))
 def test_divergences(q: str, p: str) -> None:
-    check(RUNTIME[f"kl_{snake(q)}_{snake(p)}"], [*FAMILY_CASES[q].params, *other_params(p)])
+    check(RUNTIME[f"kl_{snake(q)}_{snake(p)}"], [*FAMILY_CASES[q].params, *pair_params(q, p)])
 
 
 _SPACES = {

@@ -33,6 +33,8 @@ PARAMETERS: dict[str, tuple[object, ...]] = {
     "Uniform": (0.0, np.array([2.0, 3.0])),
     "Dirichlet": (np.array([[1.0, 2.0, 3.0]]),),
     "MultivariateNormal": (np.array([[0.0, 1.0], [2.0, 3.0]]), TRIL),
+    "LowRankMultivariateNormal": (np.array([0.0, 1.0]), np.array([[[1.0], [0.5]], [[0.0], [2.0]]]), [0.5, 0.25]),
+    "MatrixNormal": (np.array([[0.0, 1.0, 0.5], [2.0, 3.0, -1.0]]), TRIL, np.diag([0.5, 1.0, 2.0])),
     "Bernoulli": (np.array([0.5, -1.0]),),
     "Binomial": (np.array([0.5, -1.0]), np.array(4)),
     "Multinomial": (np.array([[0.0, 1.0, 2.0]]), np.array(4)),
