@@ -20,6 +20,7 @@ from bl_compiler.ir.types import DistType, DType, TensorType
 from tests.strategies.graph_state import PLATES, Build, is_static, new_build
 from tests.strategies.recipes_dist import DECLARATION_RECIPES, DIST_RECIPES, EFFECT_RECIPES, NOT_NUMERIC
 from tests.strategies.recipes_math import MATH_RECIPES, Recipe
+from tests.strategies.recipes_moments import MOMENT_RECIPES
 from tests.strategies.recipes_tensor import TENSOR_RECIPES
 
 _DEEPEST_REGION = 2
@@ -101,7 +102,7 @@ def _bound(inner: Build) -> float:
 
 
 REGION_OPS = ("region.draws", "region.repeat", "region.scan")
-PURE_RECIPES: dict[str, Recipe] = {**MATH_RECIPES, **TENSOR_RECIPES, **DIST_RECIPES}
+PURE_RECIPES: dict[str, Recipe] = {**MATH_RECIPES, **TENSOR_RECIPES, **DIST_RECIPES, **MOMENT_RECIPES}
 RECIPES: dict[str, Recipe] = {**PURE_RECIPES, **EFFECT_RECIPES, **DECLARATION_RECIPES}
 PURE_OPS = (*PURE_RECIPES, *REGION_OPS)
 ALL_OPS = (*RECIPES, *REGION_OPS)

@@ -17,6 +17,7 @@ from bl_compiler.backends.jax.pyexpr import fill
 from bl_compiler.backends.jax.rules_dist import DIST_RULES
 from bl_compiler.backends.jax.rules_math import MATH_RULES
 from bl_compiler.backends.jax.rules_model import MODEL_RULES, source_of_input
+from bl_compiler.backends.jax.rules_moments import MOMENT_RULES
 from bl_compiler.backends.jax.rules_region import REGION_RULES
 from bl_compiler.backends.jax.rules_tensor import TENSOR_RULES
 from bl_compiler.ir.builder import input_type
@@ -26,7 +27,9 @@ from bl_compiler.ir.types import DistType, TensorType, Type
 from bl_compiler.ir.walk import walk
 from bl_compiler.source import NO_SPAN, Span
 
-JAX_EMIT: RuleTable[Rule] = RuleTable("JAX_EMIT", MATH_RULES, TENSOR_RULES, DIST_RULES, MODEL_RULES, REGION_RULES)
+JAX_EMIT: RuleTable[Rule] = RuleTable(
+    "JAX_EMIT", MATH_RULES, TENSOR_RULES, DIST_RULES, MODEL_RULES, REGION_RULES, MOMENT_RULES
+)
 """How every op is written that may stand in an entry graph."""
 
 INDENT = "    "

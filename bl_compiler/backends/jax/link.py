@@ -33,6 +33,7 @@ TOPICS = (
     "mixture",
     "divergences",
     "cross_divergences",
+    "moments",
     "gaussian_divergences",
     "entry",
 )

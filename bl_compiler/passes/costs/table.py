@@ -10,6 +10,7 @@ from bl_compiler.ir.tables import RuleTable
 from bl_compiler.passes.costs.cost import ZERO, Cost
 from bl_compiler.passes.costs.elementwise import MATH_COSTS, Each
 from bl_compiler.passes.costs.families import DIST_COSTS
+from bl_compiler.passes.costs.moments import MOMENT_COSTS
 from bl_compiler.passes.costs.tensors import TENSOR_COSTS
 from bl_compiler.passes.costs.work import Counting, Role, Rule, Work
 
@@ -66,5 +67,5 @@ def _scan(node: Node, counting: Counting) -> Work:
     return Work(Role.REGION, times=node.attrs.integer("length"), backward=(ZERO,) * len(node.inputs))
 
 
-COSTS: RuleTable[Rule] = RuleTable("COSTS", MATH_COSTS, TENSOR_COSTS, DIST_COSTS, _MODEL_COSTS)
+COSTS: RuleTable[Rule] = RuleTable("COSTS", MATH_COSTS, TENSOR_COSTS, DIST_COSTS, MOMENT_COSTS, _MODEL_COSTS)
 """The work of a node, by op."""
