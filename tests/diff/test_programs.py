@@ -171,16 +171,16 @@ def _wide_and_quick() -> Iterator[None]:
 
 
 @cache
-def module_of(name: str, level: int) -> Module:
-    optimized = compiled(TEXTS[name], level=level, allow=("BLC0359",)).optimized
+def module_of(name: str, level: int, estimators: str = "shared") -> Module:
+    optimized = compiled(TEXTS[name], level=level, estimators=estimators, allow=("BLC0359",)).optimized
     assert optimized is not None
     return optimized.module
 
 
 @cache
-def functions_of(name: str, level: int) -> Mapping[str, Any]:
+def functions_of(name: str, level: int, estimators: str = "shared") -> Mapping[str, Any]:
     """The emitted functions with 64-bit floats for 32-bit ones: the interpreter, too, knows one width only."""
-    text = Program(module_of(name, level)).text.replace("float32", "float64")
+    text = Program(module_of(name, level, estimators)).text.replace("float32", "float64")
     namespace: dict[str, Any] = {"__name__": name}
     exec(compile(text, f"{name}.py", "exec"), namespace)
     return namespace
@@ -263,6 +263,20 @@ def test_values_agree_at_every_level(name: str, level: int) -> None:
     assert sum(output.startswith("state:") for output in told) == (0 if name == "families" else 2)
     for output, value in reference.items():
         np.testing.assert_allclose(told[output], value, rtol=1e-9, err_msg=output)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["families", "elbo", "iwae"])
+def test_rewritten_draws_are_the_same_in_both_backends(name: str) -> None:
+    """Chosen estimators draw other things than the program as lowered; both backends draw the same of them."""
+    module, (params, inputs) = module_of(name, 1, "auto"), feeds(name)
+    assert module != module_of(name, 1)
+    train = functions_of(name, 1, "auto")["_train"]
+    loss, (parts, _) = train(params, inputs, jax.random.key(SEED), {}, STEP)
+    reference = ReferenceProgram(module).run("train", params, inputs, noise=JaxStreams(SEED), step=STEP)
+    assert float(loss) == pytest.approx(float(reference["loss"]), rel=1e-9)
+    for output, value in parts.items():
+        assert float(value) == pytest.approx(float(reference[output]), rel=1e-9), output
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bl_compiler.diagnostics import Sink
+from bl_compiler.driver.optimize import entry_points
 from bl_compiler.frontend.lower import lower
 from bl_compiler.frontend.sources import load_sources
 from bl_compiler.frontend.state import LowerSettings
@@ -24,8 +25,9 @@ def diagnose(path: Path) -> str:
     """What the compiler says about a file, named without its folder."""
     sink = Sink()
     sources = load_sources(SourceFile(path.name, path.read_text(encoding="utf-8")), sink)
-    if sources is not None:
-        lower(sources, LowerSettings(), sink)
+    module = lower(sources, LowerSettings(), sink) if sources is not None else None
+    if module is not None:
+        entry_points(module, sink)
     return "".join(render_human(found, sink.sources) + "\n" for found in sink.diagnostics)
 
 

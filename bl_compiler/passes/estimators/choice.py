@@ -172,8 +172,9 @@ def _estimators(site: Site, asked: Estimator) -> list[Estimator]:
     found = [SHARED]
     count = _examples(site)
     # Where pre-activations can be drawn, a weight for each example is the same law at a higher price.
-    each = [] if judge(site, _LOCAL).exact else [count]
-    found += [Estimator("grouped", groups=g) for g in dict.fromkeys((GROUPS, *each)) if g > 1 and count % g == 0]
+    groups = [g for g in (GROUPS,) if g < count and count % g == 0]
+    groups += [count] if count > 1 and not judge(site, _LOCAL).exact else []
+    found += [Estimator("grouped", groups=g) for g in groups]
     found += [Estimator("flipout"), _LOCAL, Estimator("deterministic")]
     plain = replace(asked, approximate=False) if asked.name != "grouped" else asked
     if asked.approximate:

@@ -93,7 +93,8 @@ def _enter(
         return
     operand = positions[0]
     others = [v for i, v in enumerate(node.inputs) if i not in positions]
-    if len(positions) > 1 or any(site in facts.draws.get(v, ()) for v in others):
+    # A value of examples may depend on the draw: each example then sees its own weight here and there.
+    if len(positions) > 1 or any(site in facts.draws.get(v, ()) and not plates_in(v) for v in others):
         if _is_term(facts, node, site, ()):
             found.terms.append((node, operand, path))
         else:
