@@ -67,14 +67,14 @@ def _family(family: Family) -> InferRule:
 def _event(family: Family, spans: Sequence[Dims]) -> Dims:
     """The dimensions of one draw, from those that one element of each parameter spans."""
     known: dict[str, Dim] = {}
-    for param, dims in zip(family.params, spans, strict=True):
-        for letter, dim in zip(param.letters, dims, strict=True):
-            if family.letters:
-                known[letter] = _join_event(known.get(letter), dim, family, dims)
+    rows = list(zip(family.params, spans, strict=True)) if family.letters else []
+    for _, dims in (row for row in rows if row[0].letters == family.letters):
+        for letter, dim in zip(family.letters, dims, strict=True):
+            known[letter] = _join_event(known.get(letter), dim, family, dims)
     # Arrays of one number per element broadcast to the event; matrices do not, as the result would be singular.
-    for param, dims in zip(family.params, spans, strict=True):
-        if not family.letters or param.letters == family.letters:
-            continue
+    for param, dims in (row for row in rows if row[0].letters != family.letters):
+        for letter, dim in zip(param.letters, dims, strict=True):
+            known[letter] = dim if letter not in known or known[letter].size == 1 else known[letter]
         wanted = [known[letter].size for letter in param.letters]
         if [d.size for d in dims] != wanted:
             shape = f"square matrices of size {wanted[0]}" if len(set(param.letters)) == 1 else f"{wanted[0]} rows"

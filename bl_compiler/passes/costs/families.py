@@ -46,6 +46,8 @@ _LOG_BETA = Each(400, 28, 820, 12)
 # gradients are series (Figurnov et al. 2018, arXiv:1805.08498).
 _GAMMA_DRAW = Each(300, 11, 25, 1)
 
+_GAUSSIANS = ("MultivariateNormal", "LowRankMultivariateNormal", "MatrixNormal")
+
 DENSITIES: dict[str, FamilyWork] = {
     "Normal": FamilyWork(Each(5, 0, 12), _LOG, _BITS_TO_NORMAL),
     "Laplace": FamilyWork(Each(5, 0, 10), _LOG, Each(15, 1, 19)),
@@ -62,7 +64,7 @@ DENSITIES: dict[str, FamilyWork] = {
     "Beta": FamilyWork(Each(10, 2, 26), _LOG_BETA, Each(620, 21, 50, 2), 16),
     "Uniform": FamilyWork(Each(5, 0, 6), Each(1, 1, 4), Each(10, 0, 12)),
     "Dirichlet": FamilyWork(Each(9, 1, 10), _LOG_GAMMA, _GAMMA_DRAW, 8),
-    "MultivariateNormal": FamilyWork(Each(4, 0, 6), _LOG, _BITS_TO_NORMAL),
+    **dict.fromkeys(_GAUSSIANS, FamilyWork(Each(4, 0, 6), _LOG, _BITS_TO_NORMAL)),
     "Bernoulli": FamilyWork(Each(20, 2, 30), _NONE, Each(12, 1)),
     "Categorical": FamilyWork(Each(7, 1, 7), _NONE, Each(19, 2)),
     "OneHotCategorical": FamilyWork(Each(13, 1, 11), _NONE, Each(21, 2)),
@@ -117,16 +119,38 @@ def _classes(d: Value, counting: Counting) -> int:
 def _parameters(d: Value, counting: Counting) -> int:
     """The number of elements of what the normalizer depends on: the largest parameter that is no location."""
     type_, node = distribution(d.type), _family_node(d, counting)
-    if node is None or base_family(type_) == "MultivariateNormal":
+    if node is None or base_family(type_) in _GAUSSIANS:
         return counting.elements(type_)
     names = [param.name for param in FAMILIES[base_family(type_)].params]
     shaping = [value for name, value in zip(names, node.inputs, strict=True) if name != "loc"]
     return max(counting.elements(value.type) for value in shaping)
 
 
-def _order(type_: DistType, counting: Counting) -> int:
-    """The size of the triangular factors of a `MultivariateNormal`, 0 for other families."""
-    return counting.size(type_.event[-1]) if base_family(type_) == "MultivariateNormal" and type_.event else 0
+def _order(d: Value, counting: Counting) -> int:
+    """How many products an element of a draw takes part in: the size of the factors of a Gaussian's covariance.
+
+    0 for other families; an unknown rank counts as ten.
+    """
+    type_, node = distribution(d.type), _family_node(d, counting)
+    event = type_.event if node is None else distribution(node.result.type).event
+    match base_family(type_):
+        case "MultivariateNormal" if event:
+            return counting.size(event[-1])
+        case "LowRankMultivariateNormal":
+            return 10 if node is None else counting.size(node.inputs[1].tensor.dims[-1])
+        case "MatrixNormal":
+            return sum(map(counting.size, event[-2:]))
+    return 0
+
+
+def _solved(node: Node, counting: Counting) -> int:
+    """Operations per element of q's event for what a divergence needs of factors of covariances."""
+    q, p = node.inputs
+    family, order = base_family(distribution(q.type)), _order(q, counting)
+    if base_family(distribution(p.type)) in _GAUSSIANS or family == "LowRankMultivariateNormal":
+        # The trace of a product of one with the other's inverse, or a product of the factor with itself.
+        return order**2
+    return 2 * order if family == "MultivariateNormal" else 0
 
 
 @DIST_COSTS.rule(*(spec.name for spec in DIST_OPS if spec.name.startswith("dist.")))
@@ -141,7 +165,7 @@ def _log_prob(node: Node, counting: Counting) -> Work:
     work = DENSITIES[base_family(type_)]
     values = counting.elements(node.result.type) * counting.count(*type_.event) * components * _classes(d, counting)
     parameters = _parameters(d, counting)
-    solve = Cost(flops=values * _order(type_, counting))
+    solve = Cost(flops=values * _order(d, counting))
     mixed = Cost(flops=5 * values, transcendentals=values) if components > 1 else ZERO
     forward = work.density.forward(values) + work.constant.forward(parameters) + solve + mixed
     back = work.density.backward(values) + solve * 2 + mixed
@@ -171,8 +195,7 @@ def _kl(node: Node, counting: Counting) -> Work:
     count = counting.elements(node.result.type) * counting.count(*q.event) * _classes(node.inputs[0], counting)
     from_gamma = base_family(distribution(node.inputs[1].type)) in _GAMMAS
     each = DIVERGENCES.get(base_family(q), _FROM_GAMMA if from_gamma else _DIVERGENCE)
-    # Matrices: the trace of a product of one with the other's inverse, by triangular solves.
-    solve = Cost(flops=count * _order(q, counting) ** 2)
+    solve = Cost(flops=count * _solved(node, counting))
     forward = each.forward(count) + solve
     back = each.backward(count) + solve * 2
     role = Role.REDUCTION if q.event else Role.POINTWISE
@@ -185,7 +208,7 @@ def _draw(node: Node, counting: Counting) -> Work:
     type_ = distribution(d.type)
     work, count = DENSITIES[base_family(type_)], counting.elements(node.result.type)
     drawn = count * _components(d, counting) * _classes(d, counting)
-    product = Cost(flops=2 * drawn * _order(type_, counting))
+    product = Cost(flops=2 * drawn * _order(d, counting))
     forward = work.draw.forward(drawn) + product + Cost(randoms=work.randoms * drawn, kernels=1)
     gradient = work.draw.backward(drawn) + product if type_.reparameterized else None
     return Work(Role.POINTWISE, forward, (gradient,))
