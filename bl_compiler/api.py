@@ -184,6 +184,7 @@ def public(name: str) -> Any:
 def names() -> list[str]:
     """All public names."""
     from bl_compiler.ir.families import FAMILIES
+    from bl_compiler.ir.improper import IMPROPER
     from bl_compiler.layers.registry import LAYERS
 
-    return sorted({"Program", *__all__, *builder.__all__, *builder.DTYPES, *FAMILIES, *LAYERS})
+    return sorted({"Program", *__all__, *builder.__all__, *builder.DTYPES, *FAMILIES, *IMPROPER, *LAYERS})

@@ -145,8 +145,9 @@ def distributions() -> Iterator[Entry]:
     """Distributions."""
     from bl_compiler.ir.constraints import CONSTRAINTS
     from bl_compiler.ir.families import FAMILIES
+    from bl_compiler.ir.improper import IMPROPER
 
-    for name, family in FAMILIES.items():
+    for name, family in {**FAMILIES, **IMPROPER}.items():
         params = ", ".join(p.name if p.default is None else f"{p.name}={p.default:g}" for p in family.params)
         support = CONSTRAINTS[family.support].doc
         lines = [f"{name}({params})", "", family.doc, "", f"support: {support}"]

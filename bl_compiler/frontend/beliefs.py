@@ -11,7 +11,7 @@ from bl_compiler.frontend import ast
 from bl_compiler.frontend.arguments import written_arguments
 from bl_compiler.frontend.library import ESTIMATORS, PLANNED_POSTERIORS, POSTERIORS
 from bl_compiler.frontend.state import Env, State
-from bl_compiler.frontend.values import Belief, FamilyRef, Poison, PosteriorForm, describe, is_distribution
+from bl_compiler.frontend.values import Belief, FamilyRef, Instance, Poison, PosteriorForm, describe, is_distribution
 from bl_compiler.ir.constraints import CONSTRAINTS
 from bl_compiler.ir.estimators import AUTO, Estimator
 from bl_compiler.ir.graph import Value
@@ -50,6 +50,9 @@ def posterior_of(state: State, expr: ast.Expr, env: Env) -> PosteriorForm | Valu
     found = state.evaluate(expr, env)
     if isinstance(found, Poison):
         state.fail_quietly()
+    if isinstance(found, Instance) and found.kind in POSTERIORS:
+        # A layer of the same name that a `let` holds, as Python variables do: `let half = dropout(0.5)`.
+        return PosteriorForm(found.kind, tuple(sorted(found.arguments.items())), expr.span)
     if not isinstance(found, Value) or not is_distribution(found):
         state.fail(
             "BLC0301",

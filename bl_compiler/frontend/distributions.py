@@ -13,6 +13,7 @@ from bl_compiler.frontend.values import Combinator, Method, describe, is_array, 
 from bl_compiler.ir.constraints import CONSTRAINTS
 from bl_compiler.ir.families import Family, FamilyParam
 from bl_compiler.ir.graph import Value
+from bl_compiler.ir.improper import is_improper
 from bl_compiler.ir.types import Dim, DistType, DType
 from bl_compiler.layers.spec import ParamSpec
 from bl_compiler.source import Span
@@ -209,6 +210,7 @@ def make_combined(
     if not isinstance(components, Value) or not is_distribution(components):
         words = f"the components of `Mixture` are a distribution, found {describe(components)}"
         state.fail("BLC0301", words, spans["components"])
+    refuse_improper(state, components, spans["components"])
     node = state.b.producer(mixing) if isinstance(mixing, Value) and is_distribution(mixing) else None
     if node is None or node.op.name != "dist.Categorical":
         words = f"the first argument of `Mixture` is a `Categorical`, found {describe(mixing)}"
@@ -269,6 +271,7 @@ def call_method(state: State, method: Method, arguments: Arguments, env: Env, at
     """`d.log_prob(x)` and `d.sample()`."""
     if method.name == "sample":
         match_arguments(state, "`sample`", (), arguments, at)
+        refuse_improper(state, method.owner, at)
         site = state.claim(env.frame.instance_path("sample"), at)
         with state.typed(at):
             return state.b.add("model.noise", method.owner, site=site)
@@ -284,6 +287,14 @@ def observation(state: State, value: object, d: Value, at: Span, what: str = "an
     if d.type.dtype.is_float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     return state.array(value, at, what)
+
+
+def refuse_improper(state: State, d: Value, at: Span) -> None:
+    """Refuse a density without an integral where a distribution must be one: where values are drawn or observed."""
+    assert isinstance(d.type, DistType)
+    if is_improper(d.type.family):
+        words = f"{d.type.family} is improper: it is a prior, and there is nothing to draw from it"
+        state.fail("BLC0301", words, at, help="use it as the prior of a weight: `kernel ~ LogUniform() by mean_field`")
 
 
 def broadcast_to(state: State, d: Value, dims: tuple[Dim, ...], at: Span, *, what: str) -> Value:

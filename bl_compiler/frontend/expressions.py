@@ -29,6 +29,7 @@ from bl_compiler.frontend.values import (
 )
 from bl_compiler.ir.families import FAMILIES
 from bl_compiler.ir.graph import Value
+from bl_compiler.ir.improper import IMPROPER
 from bl_compiler.ir.types import DType
 
 _FILLERS = {"zeros": Filler("zeros", 0.0), "ones": Filler("ones", 1.0)}
@@ -55,6 +56,8 @@ def _name(state: State, expr: ast.Name, env: Env) -> object:
         return BuiltinRef(state.layers[expr.id])
     if expr.id in FAMILIES:
         return FamilyRef(FAMILIES[expr.id])
+    if expr.id in IMPROPER:
+        return FamilyRef(IMPROPER[expr.id])
     if expr.id in _COMBINATORS:
         return _COMBINATORS[expr.id]
     if expr.id in _FILLERS:
@@ -63,7 +66,7 @@ def _name(state: State, expr: ast.Name, env: Env) -> object:
         state.not_yet(f"`{expr.id}`", expr.span)
     if expr.id in POSTERIORS or expr.id in PLANNED_POSTERIORS:
         state.fail("BLC0205", f"`{expr.id}` is a posterior", expr.span, help="a posterior stands after `by`")
-    known = [*env.scope.visible(), *state.layers, *FAMILIES, *_FILLERS, *_COMBINATORS]
+    known = [*env.scope.visible(), *state.layers, *FAMILIES, *IMPROPER, *_FILLERS, *_COMBINATORS]
     state.unknown("name", expr.id, known, expr.span)
 
 

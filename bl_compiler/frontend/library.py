@@ -7,21 +7,21 @@ from __future__ import annotations
 
 POSTERIORS: dict[str, tuple[str, ...]] = {
     "point": (),
-    "mean_field": ("family", "init_scale"),
+    "mean_field": ("family", "init_scale", "tied_mean", "empirical_bayes"),
     "full_rank": ("init_scale",),
     "low_rank": ("rank", "init_scale"),
     "matrix_normal": ("init_scale",),
+    "rank1": ("components", "prior_scale", "init_scale"),
+    "batch_ensemble": ("members", "init_scale"),
+    "dropout": ("rate",),
+    "variational_dropout": ("init_scale",),
+    "hierarchical": ("global_scale", "init_scale"),
+    "horseshoe": ("global_scale", "init_scale"),
 }
 """Posteriors with their arguments in order."""
 
 PLANNED_POSTERIORS = (
-    "rank1",
-    "batch_ensemble",
     "hyper_batch_ensemble",
-    "dropout",
-    "variational_dropout",
-    "hierarchical",
-    "horseshoe",
     "flow",
 )
 
@@ -108,8 +108,8 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
 
 FORMS = frozenset(
     {
-        *POSTERIORS,
-        *(name for name in PLANNED_POSTERIORS if name != "dropout"),  # which is a layer as well
+        *(name for name in POSTERIORS if name != "dropout"),  # which is a layer as well
+        *PLANNED_POSTERIORS,
         *(*ESTIMATORS, *OBJECTIVES, *CONSTRAINT_WORDS, *OPTIMIZERS, *SCHEDULES, "anneal"),
     }
 )

@@ -1,14 +1,16 @@
 """The posterior `mean_field`: independent elements of one location-scale family, or of LogNormal.
 
 Invariant: PATH is the parameters PATH/loc and PATH/scale and the site PATH.
-May import: floors 0-1, `values`, `state`, `distributions`, `weights`.
+May import: floors 0-1, `values`, `state`, `distributions`, `weights`, `forms`, `fitted_priors`.
 """
 
 from __future__ import annotations
 
 from bl_compiler.frontend.distributions import make_distribution
+from bl_compiler.frontend.fitted_priors import empirical_bayes, tied_mean
+from bl_compiler.frontend.forms import positive_number, switch
 from bl_compiler.frontend.state import State
-from bl_compiler.frontend.values import FamilyRef, PosteriorForm, describe, is_number
+from bl_compiler.frontend.values import FamilyRef, PosteriorForm, describe
 from bl_compiler.frontend.weights import Wanted, parameter, site
 from bl_compiler.ir.families import FAMILIES, Family
 from bl_compiler.ir.graph import Value
@@ -23,16 +25,29 @@ def mean_field(state: State, wanted: Wanted, form: PosteriorForm) -> Value:
     assert prior is not None
     assert isinstance(prior.type, DistType)
     family, extra = _family(state, path, prior.type, form)
-    scale = form.get("init_scale", 1e-2)
-    if not is_number(scale) or not isinstance(scale, (int, float)) or not scale > 0:
-        state.fail("BLC0203", f"`init_scale` must be a number greater than 0, found {describe(scale)}", form.span)
+    scale = positive_number(state, form, "init_scale", 1e-2)
     if family.name == "LogNormal":
         init = constant(0.0) if init[0] == "constant" else init
     state.claim(path, at)
     loc = parameter(state, f"{path}/loc", dims, init, at)
-    spread = parameter(state, f"{path}/scale", dims, constant(float(scale)), at, constraint="positive")
+    spread = parameter(state, f"{path}/scale", dims, constant(scale), at, constraint="positive")
     named: dict[str, object] = {**extra, "loc": loc, "scale": spread}
-    return site(state, wanted, make_distribution(state, family, (), named, {}, at))
+    fitted = _fitted_prior(state, wanted, form, family, loc, spread)
+    return site(state, wanted, make_distribution(state, family, (), named, {}, at), prior=fitted)
+
+
+def _fitted_prior(
+    state: State, wanted: Wanted, form: PosteriorForm, family: Family, loc: Value, spread: Value
+) -> Value | None:
+    """The prior that follows the posterior, where one is asked for."""
+    tied, fitted = switch(state, form, "tied_mean"), switch(state, form, "empirical_bayes")
+    if fitted and family.name != "Normal":
+        state.fail("BLC0303", f"`empirical_bayes` needs a Gaussian posterior, and this is {family.name}", form.span)
+    if tied and not family.location_scale:
+        state.fail("BLC0303", f"`tied_mean` needs a location-scale posterior, and this is {family.name}", form.span)
+    if fitted:
+        return empirical_bayes(state, wanted, loc, spread, loc if tied else None, form.span)
+    return tied_mean(state, wanted, loc, form.span) if tied else None
 
 
 def _family(state: State, path: str, prior: DistType, form: PosteriorForm) -> tuple[Family, dict[str, object]]:

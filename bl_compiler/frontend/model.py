@@ -265,11 +265,12 @@ class UserLayer:
 def language_name(name: str) -> object | None:
     """The value of `bl.NAME` for a name of the language, or None if it has none."""
     from bl_compiler.ir.families import FAMILIES
+    from bl_compiler.ir.improper import IMPROPER
     from bl_compiler.layers.registry import LAYERS
 
     if name in DTYPES:
         return ElementType(name)
-    if name in FAMILIES or name in LAYERS or name in _WORDS:
+    if name in FAMILIES or name in IMPROPER or name in LAYERS or name in _WORDS:
         return Expression(ast.Name(name), word=name)
     return None
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bl_compiler.frontend.mean_field import mean_field
+from bl_compiler.frontend.posteriors_ensemble import batch_ensemble, rank1
 from bl_compiler.frontend.posteriors_gaussian import full_rank, low_rank, matrix_normal
+from bl_compiler.frontend.posteriors_noise import dropout, hierarchical, horseshoe, variational_dropout
 from bl_compiler.frontend.state import State
 from bl_compiler.frontend.values import PosteriorForm
 from bl_compiler.frontend.weights import Wanted, refuse_local, site
@@ -35,4 +37,10 @@ _POSTERIORS: Mapping[str, Posterior] = {
     "full_rank": full_rank,
     "low_rank": low_rank,
     "matrix_normal": matrix_normal,
+    "rank1": rank1,
+    "batch_ensemble": batch_ensemble,
+    "dropout": dropout,
+    "variational_dropout": variational_dropout,
+    "hierarchical": hierarchical,
+    "horseshoe": horseshoe,
 }

@@ -18,7 +18,7 @@ from bl_compiler.frontend.declarations import (
     lower_plate,
     refuse_mesh,
 )
-from bl_compiler.frontend.distributions import broadcast_to, observation
+from bl_compiler.frontend.distributions import broadcast_to, observation, refuse_improper
 from bl_compiler.frontend.library import PLANNED_LAYERS
 from bl_compiler.frontend.posteriors import latent
 from bl_compiler.frontend.state import Env, Leave, State
@@ -150,6 +150,7 @@ def _noise(state: State, statement: ast.Sample, prior: Value, type_: TensorType 
     if type_ is not None:
         _check_dtype(state, prior, type_, statement.span)
         prior = broadcast_to(state, prior, type_.dims, statement.span, what="the distribution")
+    refuse_improper(state, prior, statement.prior.span)
     path = state.claim(env.frame.unique(statement.name), statement.span)
     with state.typed(statement.span):
         return state.b.add("model.noise", prior, site=path)
@@ -183,6 +184,7 @@ def _observe(state: State, statement: ast.Observe, env: Env) -> Result:
     env.frame.holder = target
     given = state.evaluate(statement.value, env)
     d = prior_of(state, statement.distribution, env)
+    refuse_improper(state, d, statement.distribution.span)
     value = observation(state, given, d, statement.value.span, "an array to observe")
     operands = [value, d]
     if statement.mask is not None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bl_compiler.frontend.distributions import broadcast_to
+from bl_compiler.frontend.distributions import broadcast_to, refuse_improper
 from bl_compiler.frontend.state import State
 from bl_compiler.frontend.values import Belief, PosteriorForm
 from bl_compiler.ir.constraints import contains
 from bl_compiler.ir.graph import Value
+from bl_compiler.ir.improper import is_improper
 from bl_compiler.ir.initializers import Initializer, constant
 from bl_compiler.ir.types import Dim, DistType, DType, TensorType
 from bl_compiler.source import Span
@@ -91,6 +92,8 @@ def point_value(
 ) -> Value:
     """A trained value, whose prior density joins the objective where there is a prior (MAP)."""
     bounds = (0.0, 1.0)
+    if prior is not None and state.objective.kind != "mle":
+        _refuse_pole(state, path, prior, at)
     if prior is not None and constraint == "real":
         assert isinstance(prior.type, DistType)
         constraint = _SUPPORT_CONSTRAINT.get(prior.type.support, "real")
@@ -105,6 +108,14 @@ def point_value(
         found = state.b.add("model.point", spread, value, site=path)
     state.b.hint(found, path.rpartition("/")[2])
     return found
+
+
+def _refuse_pole(state: State, path: str, prior: Value, at: Span) -> None:
+    """Refuse a prior under which a trained value would run to where the density is infinite."""
+    assert isinstance(prior.type, DistType)
+    if is_improper(prior.type.family):
+        words = f"the density of {prior.type.family} is infinite at 0, where the trained value `{path}` would go"
+        state.fail("BLC0303", words, at, help="use it with `variational_dropout` or `mean_field`, under `elbo`")
 
 
 def _bounds(state: State, path: str, prior: Value, at: Span) -> tuple[float, float]:
@@ -144,6 +155,7 @@ def site(state: State, wanted: Wanted, posterior: Value, *, path: str = "", prio
     given = belief.prior if prior is None else prior
     assert given is not None
     p = broadcast_to(state, given, wanted.dims, at, what="the prior")
+    refuse_improper(state, posterior, belief.posterior_span)
     q = broadcast_to(state, posterior, wanted.dims, belief.posterior_span, what="the posterior")
     _check_posterior(state, where, p, q, belief.posterior_span)
     with state.typed(at):

@@ -164,7 +164,14 @@ MODEL_OPS: tuple[OpSpec, ...] = (
         {},
         Effect.OBSERVES,
     ),
-    OpSpec("model.noise", ("d",), _noise, "a variable that is drawn and never inferred", {}, Effect.DRAWS),
+    OpSpec(
+        "model.noise",
+        ("d",),
+        _noise,
+        "a variable that is drawn and never inferred; `estimator` is the one asked for with `using`",
+        {"estimator": "auto"},
+        Effect.DRAWS,
+    ),
     OpSpec(
         "model.observe",
         ("x", "d", "mask?"),

@@ -11,6 +11,7 @@ from typing import Literal
 from bl_compiler.ir.graph import Node, Value
 from bl_compiler.ir.ops_dist import has_closed_form
 from bl_compiler.ir.types import DistType, distribution
+from bl_compiler.passes.components import component_mean
 from bl_compiler.passes.entry_frame import Frame, same_axes
 from bl_compiler.passes.masking import safe_distribution, safe_value
 
@@ -56,13 +57,15 @@ def log_likelihood(frame: Frame, node: Node, *, differentiated: bool) -> Value:
 def divergence(frame: Frame, node: Node) -> list[Signed]:
     """KL(posterior ‖ prior) of a `model.sample`: in closed form, or `log q(z) - log p(z)` at the draw z of the frame.
 
-    The Monte Carlo form is unbiased and needs no second draw (Kingma and Welling 2014, estimator A of equation 6).
+    A posterior with a uniform index has the mean of its components' (see `components`). The Monte Carlo form is
+    unbiased and needs no second draw (Kingma and Welling 2014, estimator A of equation 6).
     """
     p, q = node.inputs
     b = frame.builder
     with b.at(span=node.span, scope=node.scope):
         if kl_form(distribution(q.type), distribution(p.type)) == "closed-form":
-            return [(1, _closed_form(frame, q, p))]
+            mean = component_mean(frame, node)
+            return [(1, _closed_form(frame, q, p) if mean is None else mean)]
         return log_ratio(frame, node)
 
 

@@ -9,7 +9,7 @@
 | `log_likelihood` | posterior | predict | `log_prob:SITE` per plate element |
 | `log_joint` | inputs `site:SITE` | predict | `log_joint` |
 | `sample` | global: posterior, local: prior | predict | `value:SITE`, `value:KEY` |
-| `sample_prior` | prior | predict | `value:SITE`, `value:KEY` |
+| `sample_prior` | prior | predict | `value:SITE`, `value:KEY`; only if every prior is proper |
 
 `predict_joint` is a draw of functions: however passes estimate the draws of `predict`, one draw of a site serves all
 examples in it.
@@ -27,9 +27,10 @@ from typing import ClassVar
 
 from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.graph import Graph, Module, Node, Value
+from bl_compiler.ir.improper import is_improper
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.opspec import OpSet, OpSpec
-from bl_compiler.ir.types import TypeRuleError, static_size
+from bl_compiler.ir.types import TypeRuleError, distribution, static_size
 from bl_compiler.ir.walk import walk
 from bl_compiler.passes.base import Fact, Pass, PassContext
 from bl_compiler.passes.densities import log_likelihood, log_prior
@@ -76,7 +77,13 @@ def derive_entries(module: Module, ops: OpSet = CORE_OPS) -> Module:
         _sample(module, ops, "sample", Latents.MIXED),
         _sample(module, ops, "sample_prior", Latents.PRIOR),
     )
-    return module.with_functions({graph.name: graph for graph in graphs})
+    return module.with_functions({graph.name: graph for graph in graphs if not _draws_nothing(graph)})
+
+
+def _draws_nothing(graph: Graph) -> bool:
+    """Whether an entry would draw from an improper prior, which has nothing to draw from."""
+    laws = (node.inputs[0].type for node in walk(graph) if node.op.name == "random.draw")
+    return any(is_improper(distribution(law).family) for law in laws)
 
 
 def _init(module: Module, ops: OpSet) -> Graph:

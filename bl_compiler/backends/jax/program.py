@@ -253,6 +253,9 @@ class Program:
             InputError: the arguments do not fit the program.
         """
         graphs = {"posterior": "sample", "prior": "sample_prior"}
+        if weights in graphs and graphs[weights] not in self.module.functions:
+            way_out = "give its weights a proper prior such as Normal to draw from them"
+            raise self._check.fault("a prior of the model is improper, so there is nothing to draw from it", way_out)
         if graphs.get(weights) not in self.module.functions:
             raise self._check.fault(f"`weights` is {weights!r}", 'pass "posterior" or "prior"')
         other = self._for_examples(graphs[weights], inputs or {})

@@ -63,6 +63,7 @@ DENSITIES: dict[str, FamilyWork] = {
     "InverseGamma": FamilyWork(Each(10, 1, 14), _LOG_GAMMA, _GAMMA_DRAW, 8),
     "Beta": FamilyWork(Each(10, 2, 26), _LOG_BETA, Each(620, 21, 50, 2), 16),
     "Uniform": FamilyWork(Each(5, 0, 6), Each(1, 1, 4), Each(10, 0, 12)),
+    "LogUniform": FamilyWork(Each(3, 1, 3), _NONE, _NONE, 0),
     "Dirichlet": FamilyWork(Each(9, 1, 10), _LOG_GAMMA, _GAMMA_DRAW, 8),
     **dict.fromkeys(_GAUSSIANS, FamilyWork(Each(4, 0, 6), _LOG, _BITS_TO_NORMAL)),
     "Bernoulli": FamilyWork(Each(20, 2, 30), _NONE, Each(12, 1)),

@@ -253,7 +253,7 @@ def test_noise_may_be_discrete() -> None:
         ("believe kernel ~ Normal(0, 1) by mean_field(scale=1)", "BLC0204", "scale"),
         ("believe kernel ~ Normal(0, 1) by mean_field(init_scale=1, init_scale=2)", "BLC0204", "init_scale=2"),
         ("believe kernel ~ Normal(0, 1) by mean_field(family=Normal, 1)", "BLC0204", "1"),
-        ("believe kernel ~ Normal(0, 1) by mean_field(Normal, 1, 2)", "BLC0204", "2"),
+        ("believe kernel ~ Normal(0, 1) by mean_field(Normal, 1, true, true, 2)", "BLC0204", "2"),
         ("believe kernel ~ Normal(0, 1) by mean_field(kernel ~ 1)", "BLC0204", "kernel ~ 1"),
         ("believe kernel ~ Normal(0, 1) by point(1)", "BLC0204", "1"),
         ("believe kernel ~ Normal(0, 1) by 3", "BLC0301", "3"),
