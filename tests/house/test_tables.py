@@ -22,6 +22,7 @@ DERIVED = frozenset({"model.state", "model.sample", "model.point", "model.noise"
 REQUIRED: dict[str, frozenset[str]] = {
     "bl_compiler.backends.reference.tables:NUMPY": frozenset(CORE_OPS),
     "bl_compiler.backends.jax.functions:JAX_EMIT": frozenset(CORE_OPS) - DERIVED,
+    "bl_compiler.passes.costs.table:COSTS": frozenset(CORE_OPS),
 }
 """`module:name` of a table -> the ops that it must cover."""
 

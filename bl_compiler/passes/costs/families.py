@@ -47,6 +47,7 @@ _LOG_BETA = Each(400, 28, 820, 12)
 _GAMMA_DRAW = Each(300, 11, 25, 1)
 
 _GAUSSIANS = ("MultivariateNormal", "LowRankMultivariateNormal", "MatrixNormal")
+"""Families whose elements are correlated by matrices."""
 
 DENSITIES: dict[str, FamilyWork] = {
     "Normal": FamilyWork(Each(5, 0, 12), _LOG, _BITS_TO_NORMAL),
@@ -66,6 +67,7 @@ DENSITIES: dict[str, FamilyWork] = {
     "LogUniform": FamilyWork(Each(3, 1, 3), _NONE, _NONE, 0),
     "Dirichlet": FamilyWork(Each(9, 1, 10), _LOG_GAMMA, _GAMMA_DRAW, 8),
     **dict.fromkeys(_GAUSSIANS, FamilyWork(Each(4, 0, 6), _LOG, _BITS_TO_NORMAL)),
+    "LogUniform": FamilyWork(Each(3, 1, 3), _NONE, _NONE, 0),
     "Bernoulli": FamilyWork(Each(20, 2, 30), _NONE, Each(12, 1)),
     "Categorical": FamilyWork(Each(7, 1, 7), _NONE, Each(19, 2)),
     "OneHotCategorical": FamilyWork(Each(13, 1, 11), _NONE, Each(21, 2)),
@@ -83,8 +85,9 @@ DIVERGENCES: dict[str, Each] = {
     "OneHotCategorical": Each(18, 2, 22),
 }
 """A closed-form KL divergence per element, by the posterior's family."""
-_DIVERGENCE, _FROM_GAMMA = Each(9, 1, 10), Each(75, 7, 110, 2)
-"""The divergence of other families, and from a gamma prior."""
+FROM_PRIOR: dict[str, Each] = {"Gamma": Each(75, 7, 110, 2), "LogUniform": Each(83, 1, 110)}
+"""That of other families from a prior of these; `_DIVERGENCE` from all others."""
+_DIVERGENCE = Each(9, 1, 10)
 
 
 def base_family(type_: DistType) -> str:
@@ -117,41 +120,37 @@ def _classes(d: Value, counting: Counting) -> int:
     return 10 if node is None else counting.size(node.inputs[0].tensor.dims[-1])
 
 
-def _parameters(d: Value, counting: Counting) -> int:
-    """The number of elements of what the normalizer depends on: the largest parameter that is no location."""
+def _normalizers(d: Value, counting: Counting) -> int:
+    """How many values of the normalizer there are; constants have theirs computed by the compiler."""
     type_, node = distribution(d.type), _family_node(d, counting)
     if node is None or base_family(type_) in _GAUSSIANS:
         return counting.elements(type_)
-    names = [param.name for param in FAMILIES[base_family(type_)].params]
-    shaping = [value for name, value in zip(names, node.inputs, strict=True) if name != "loc"]
-    return max(counting.elements(value.type) for value in shaping)
+    params = FAMILIES[base_family(type_)].params
+    values = {param.name: value for param, value in zip(params, node.inputs, strict=True)}
+    # The costly part is a gamma function of the shape, where there is one; else the logarithm of the scale.
+    shaping = [values[name] for name in ("df", "concentration") if name in values]
+    shaping = shaping or [value for name, value in values.items() if name != "loc"]
+    sizes = [0 if _is_constant(value, counting) else counting.elements(value.type) for value in shaping]
+    return max(sizes, default=0)
 
 
-def _order(d: Value, counting: Counting) -> int:
-    """How many products an element of a draw takes part in: the size of the factors of a Gaussian's covariance.
+def _is_constant(value: Value, counting: Counting) -> bool:
+    node = counting.producers.get(value)
+    return node is not None and node.op.name in ("tensor.const", "tensor.full")
 
-    0 for other families; an unknown rank counts as ten.
+
+def _width(d: Value, counting: Counting) -> int:
+    """How many products with its factors a matrix takes for each element of a vector; 0 for families without one.
+
+    Of n elements that is n; of a covariance of rank k it is k; of a matrix, its rows and columns.
     """
     type_, node = distribution(d.type), _family_node(d, counting)
+    if base_family(type_) not in _GAUSSIANS:
+        return 0
     event = type_.event if node is None else distribution(node.result.type).event
-    match base_family(type_):
-        case "MultivariateNormal" if event:
-            return counting.size(event[-1])
-        case "LowRankMultivariateNormal":
-            return 10 if node is None else counting.size(node.inputs[1].tensor.dims[-1])
-        case "MatrixNormal":
-            return sum(map(counting.size, event[-2:]))
-    return 0
-
-
-def _solved(node: Node, counting: Counting) -> int:
-    """Operations per element of q's event for what a divergence needs of factors of covariances."""
-    q, p = node.inputs
-    family, order = base_family(distribution(q.type)), _order(q, counting)
-    if base_family(distribution(p.type)) in _GAUSSIANS or family == "LowRankMultivariateNormal":
-        # The trace of a product of one with the other's inverse, or a product of the factor with itself.
-        return order**2
-    return 2 * order if family == "MultivariateNormal" else 0
+    if base_family(type_) == "LowRankMultivariateNormal":
+        return 1 if node is None else counting.size(node.inputs[1].tensor.dims[-1])
+    return sum(map(counting.size, event))
 
 
 @DIST_COSTS.rule(*(spec.name for spec in DIST_OPS if spec.name.startswith("dist.")))
@@ -163,14 +162,16 @@ def _construction(node: Node, counting: Counting) -> Work:
 def _log_prob(node: Node, counting: Counting) -> Work:
     d = node.inputs[0]
     type_, components = distribution(d.type), _components(d, counting)
-    work = DENSITIES[base_family(type_)]
+    work, width = DENSITIES[base_family(type_)], _width(d, counting)
     values = counting.elements(node.result.type) * counting.count(*type_.event) * components * _classes(d, counting)
-    parameters = _parameters(d, counting)
-    solve = Cost(flops=values * _order(d, counting))
+    normalizers = _normalizers(d, counting)
+    # Triangular systems; of low rank, products with the factor and its square.
+    low_rank = base_family(type_) == "LowRankMultivariateNormal"
+    solve = Cost(flops=values * width * (4 + 2 * width if low_rank else 1))
     mixed = Cost(flops=5 * values, transcendentals=values) if components > 1 else ZERO
-    forward = work.density.forward(values) + work.constant.forward(parameters) + solve + mixed
+    forward = work.density.forward(values) + work.constant.forward(normalizers) + solve + mixed
     back = work.density.backward(values) + solve * 2 + mixed
-    whole = back + work.constant.backward(parameters)
+    whole = back + work.constant.backward(normalizers)
     role = Role.REDUCTION if type_.event or _classes(d, counting) > 1 or components > 1 else Role.POINTWISE
     x = node.inputs[1].tensor
     return Work(role, forward, (whole, back * 0.5 if x.dtype.is_float else None))
@@ -192,11 +193,14 @@ def _probs(node: Node, counting: Counting) -> Work:
 
 @DIST_COSTS.rule("prob.kl")
 def _kl(node: Node, counting: Counting) -> Work:
-    q = distribution(node.inputs[0].type)
+    q, p = (distribution(value.type) for value in node.inputs)
     count = counting.elements(node.result.type) * counting.count(*q.event) * _classes(node.inputs[0], counting)
-    from_gamma = base_family(distribution(node.inputs[1].type)) in _GAMMAS
-    each = DIVERGENCES.get(base_family(q), _FROM_GAMMA if from_gamma else _DIVERGENCE)
-    solve = Cost(flops=count * _solved(node, counting))
+    each = DIVERGENCES.get(base_family(q)) or FROM_PRIOR.get(base_family(p), _DIVERGENCE)
+    # Variances are sums of squares of a factor's rows; a factor of low rank is squared; between two families with
+    # factors, one is divided by the other.
+    width, other = (_width(value, counting) for value in node.inputs)
+    squared = width if base_family(q) == "LowRankMultivariateNormal" else 1
+    solve = Cost(flops=2 * count * width * max(other, squared))
     forward = each.forward(count) + solve
     back = each.backward(count) + solve * 2
     role = Role.REDUCTION if q.event else Role.POINTWISE
@@ -209,10 +213,10 @@ def _draw(node: Node, counting: Counting) -> Work:
     type_ = distribution(d.type)
     work, count = DENSITIES[base_family(type_)], counting.elements(node.result.type)
     drawn = count * _components(d, counting) * _classes(d, counting)
-    product = Cost(flops=2 * drawn * _order(d, counting))
+    product = Cost(flops=2 * drawn * _width(d, counting))
     forward = work.draw.forward(drawn) + product + Cost(randoms=work.randoms * drawn, kernels=1)
     gradient = work.draw.backward(drawn) + product if type_.reparameterized else None
-    return Work(Role.POINTWISE, forward, (gradient,))
+    return Work(Role.KERNEL if _width(d, counting) else Role.POINTWISE, forward, (gradient,))
 
 
 @DIST_COSTS.rule("random.sign")

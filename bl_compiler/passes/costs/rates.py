@@ -38,11 +38,12 @@ class Rates:
         return overlapping + apart + cost.kernels * self.start
 
 
-# Measured with XLA on two threads of a server processor with 512-bit vectors, best of several runs: products of
-# matrices of order 256 to 2048 1.2e11 to 2.2e11 FLOP/s, 3x3 convolutions 1.1e11 to 2.0e11 FLOP/s, streams of 1 to 10 MB
-# 1.4e10 to 6e10 bytes/s (5e9 from main memory), exp, log and tanh 2e9 to 5.5e9 a second, random bits 2.3e8 to 2.9e8
-# words and standard normals 1.5e8 to 2.3e8 a second, 64 dependent kernels without work 7e-6 s.
-_CPU = Rates(flops=1.5e11, bytes=1.5e10, transcendentals=3e9, randoms=2.5e8, start=2e-7)
+# Measured with XLA on two threads of a server processor, best of several runs: products of matrices of order 256 to
+# 2048 1.2e11 to 2.2e11 FLOP/s, 3x3 convolutions 1.1e11 to 2.0e11 FLOP/s (with few channels or many groups a tenth and
+# less), streams of 1 to 10 MB 1.4e10 to 6e10 bytes/s (5e9 from main memory), exp, log and tanh 2e9 to 5.5e9 a second,
+# random bits 2.3e8 to 2.9e8 words and standard normals 1.5e8 to 2.3e8 a second, small products 5e-7 s each, more where
+# threads wait for each other.
+_CPU = Rates(flops=1.5e11, bytes=1.5e10, transcendentals=3e9, randoms=2.5e8, start=1e-6)
 # One operation after the other, in float64, on one thread.
 _REFERENCE = Rates(flops=2e10, bytes=5e9, transcendentals=2e8, randoms=5e7, start=2e-6)
 # NVIDIA H100 SXM. Published peaks: 4.95e14 FLOP/s in TF32, which XLA uses for float32 products, 3.35e12 bytes/s; taken
