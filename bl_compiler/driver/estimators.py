@@ -10,6 +10,8 @@ from dataclasses import replace
 from bl_compiler.diagnostics import Sink
 from bl_compiler.ir.estimators import AUTO, SHARED, Estimator
 from bl_compiler.ir.graph import Module
+from bl_compiler.ir.ops import CORE_OPS
+from bl_compiler.ir.opspec import OpSet
 from bl_compiler.ir.walk import graphs_in
 from bl_compiler.passes.estimators.choice import judge
 from bl_compiler.passes.estimators.legality import Site, Verdict
@@ -18,12 +20,13 @@ from bl_compiler.passes.estimators.rewriting import facts_of_entry
 _APPROXIMATE = ("local_reparameterization", "deterministic")
 
 
-def check_estimators(module: Module, sink: Sink) -> None:
+def check_estimators(module: Module, sink: Sink, ops: OpSet = CORE_OPS) -> None:
     """Report estimators asked for with `using` that may not be used in training.
 
     Args:
         module: A module with entry points.
         sink: Takes an error for each site (BLC0304), with the reasons as notes.
+        ops: The op set of its nodes.
     """
     graph = module.functions.get("train")
     if graph is None or not any(_asked(module)):
@@ -35,7 +38,7 @@ def check_estimators(module: Module, sink: Sink) -> None:
             if asked in (AUTO, SHARED):
                 continue
             site = Site(replace(facts, graph=body), node)
-            found = judge(site, asked)
+            found = judge(site, asked, ops)
             if not found.allows(asked):
                 _report(site, asked, found, sink)
 

@@ -65,7 +65,7 @@ _PASSES = {
 
 LEVELS = {
     "O0": "",
-    "O1": "choose-estimators,local-reparameterize,flipout,group-draws,canonicalize,fold,cse,dce,aggregate-kl",
+    "O1": "choose-estimators,local-reparameterize,flipout,group-draws,moments,canonicalize,fold,cse,dce,aggregate-kl",
     "O2": "O1",
 }
 """What each level runs; O0 nothing but what every compilation needs."""

@@ -12,12 +12,12 @@ rest of this package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
 from bl_compiler.ir.estimators import AUTO, SHARED, Estimator
-from bl_compiler.ir.graph import Graph, Module, Value
+from bl_compiler.ir.graph import Graph, Module, Node, Value
 from bl_compiler.ir.opspec import OpSet
 from bl_compiler.ir.walk import graphs_in
 from bl_compiler.passes.costs.cost import Cost
@@ -27,6 +27,7 @@ from bl_compiler.passes.costs.work import SYMBOLIC
 from bl_compiler.passes.estimators.decisions import Candidate, Decision, Reason
 from bl_compiler.passes.estimators.legality import Site, Verdict, verdict
 from bl_compiler.passes.estimators.rewriting import facts_of_entry, scratch_of
+from bl_compiler.passes.moments.integrate import deterministic_reasons, integrated
 
 ENTRIES = ("train", "predict", "log_likelihood")
 """The entry points whose draws may be rewritten: elsewhere draws of different values belong together."""
@@ -46,10 +47,12 @@ class Options:
     Attributes:
         preference: `auto`, `fast`, `low-variance` or `shared`.
         target: what is compiled for, as text.
+        weigh_all: whether to judge `deterministic` too where nobody asks for it.
     """
 
     preference: str = "auto"
     target: str = "cpu"
+    weigh_all: bool = False
 
 
 @dataclass
@@ -63,13 +66,9 @@ class _Weighed:
     chosen: Estimator = SHARED
     why: str = ""
 
-    @property
-    def name(self) -> str:
-        return self.site.draw.site or ""
-
     def open(self, others: Mapping[str, _Weighed]) -> list[Candidate]:
         """The exact candidates that go together with what the other draws have."""
-        busy = any(other.chosen != SHARED and self.name in other.site.uses.factors for other in others.values())
+        busy = any(other.chosen != SHARED and self.site.name in other.site.uses.factors for other in others.values())
         held = any(others[f].chosen != SHARED for f in self.site.uses.factors if f in others)
         return [c for c in self.candidates if c.exact and (c.estimator == SHARED or not (busy or held))]
 
@@ -86,7 +85,7 @@ def decisions(module: Module, ops: OpSet, preference: str = "auto", target: str 
         preference: `auto`, `fast`, `low-variance` or `shared`.
         target: What is compiled for, as text.
     """
-    options = Options(preference, target)
+    options = Options(preference, target, weigh_all=True)
     found: list[Decision] = []
     for name in ENTRIES:
         if name in module.functions:
@@ -101,19 +100,52 @@ def entry_decisions(module: Module, name: str, ops: OpSet, options: Options) -> 
     training = name == "train"
     base = step_cost(graph, differentiated=training)
     trained = _trained(graph)
+    sites = [Site(replace(facts, graph=body), node) for body in graphs_in(graph) for node in body.of("random.draw")]
+    sites = [site for site in sites if not site.local]
+    asked = {site.name: Estimator.parse(site.draw.attrs.text("estimator")) for site in sites}
+    marked = any(each.name == "deterministic" for each in asked.values())
+    together = None if marked else [site.draw for site in sites]
     rows: dict[str, _Weighed] = {}
-    for body in graphs_in(graph):
-        for node in body.of("random.draw"):
-            asked = Estimator.parse(node.attrs.text("estimator"))
-            site = Site(replace(facts, graph=body), node)
-            if not site.local and asked != SHARED and node.site is not None:
-                rows[node.site] = _weighed(site, asked, ops, base, trained, options, training=training)
+    for site in sites:
+        rows[site.name] = _weighed(site, asked[site.name], ops, base, trained, options, together, training=training)
+    if options.weigh_all:
+        _cost_integrated(graph, rows, ops, options, training=training)
     data = _data_share(module)
     _choose(rows, base, data, options, training=training)
     return [
-        Decision(name, row.name, row.site.draw.span, row.asked, tuple(row.candidates), row.chosen, row.why)
+        Decision(name, row.site.name, row.site.draw.span, row.asked, tuple(row.candidates), row.chosen, row.why)
         for row in rows.values()
     ]
+
+
+def _cost_integrated(
+    graph: Graph,
+    rows: Mapping[str, _Weighed],
+    ops: OpSet,
+    options: Options,
+    *,
+    training: bool,
+) -> None:
+    """Enter what a step costs with every draw integrated out that can be: they go together."""
+    open_ = [row for row in rows.values() for c in row.candidates if c.estimator.name == "deterministic" and c.exact]
+    chosen = {row.site.draw: row.asked.approximate for row in open_}
+    integral, _ = integrated(graph, chosen, ops) if open_ else (None, {})
+    if integral is None:
+        return
+    whole = step_cost(integral, differentiated=training)
+    for row in open_:
+        row.candidates = [
+            replace(
+                c,
+                flops=whole.flops,
+                bytes=whole.bytes,
+                randoms=whole.randoms,
+                seconds=seconds(whole, options.target),
+            )
+            if c.estimator.name == "deterministic"
+            else c
+            for c in row.candidates
+        ]
 
 
 def _trained(graph: Graph) -> frozenset[Value]:
@@ -134,13 +166,17 @@ def _weighed(
     base: Cost,
     trained: frozenset[Value],
     options: Options,
+    together: list[Node] | None,
     *,
     training: bool,
 ) -> _Weighed:
     candidates: list[Candidate] = []
     extra: dict[Estimator, Cost] = {}
     for estimator in _estimators(site, asked):
-        judged = judge(site, estimator)
+        # Integrating out is asked for and not chosen, and judging it takes as long as doing it.
+        if estimator.name == "deterministic" and asked.name != "deterministic" and not options.weigh_all:
+            continue
+        judged = judge(site, estimator, ops, together)
         cost = Cost()
         if not judged.impossible and estimator.name not in ("shared", "deterministic"):
             cost = _difference(site, estimator, ops, trained, training=training)
@@ -161,11 +197,23 @@ def _weighed(
     return _Weighed(site, asked, candidates, extra)
 
 
-def judge(site: Site, estimator: Estimator) -> Verdict:
-    """Whether any estimator but `auto` is exact at a draw."""
+def judge(site: Site, estimator: Estimator, ops: OpSet, together: Iterable[Node] | None = None) -> Verdict:
+    """Whether any estimator but `auto` is exact at a draw.
+
+    Args:
+        site: The draw.
+        estimator: The estimator.
+        ops: The op set of its nodes.
+        together: The draws that are integrated out with it where it is `deterministic`; None for those marked so.
+    """
     if estimator.name != "deterministic":
         return verdict(site, estimator)
-    return Verdict(impossible=(Reason("moments are not propagated in closed form yet", site.draw.span),))
+    if site.local:
+        return Verdict(impossible=(Reason("each element of a plate has its own draw", site.draw.span),))
+    root, draw = site.facts.root, site.draw
+    impossible = deterministic_reasons(root, draw, ops, together=together, approximate=True)
+    inexact = () if impossible else deterministic_reasons(root, draw, ops, together=together)
+    return Verdict(impossible, inexact)
 
 
 def _estimators(site: Site, asked: Estimator) -> list[Estimator]:
@@ -173,7 +221,7 @@ def _estimators(site: Site, asked: Estimator) -> list[Estimator]:
     count = _examples(site)
     # Where pre-activations can be drawn, a weight for each example is the same law at a higher price.
     groups = [g for g in (GROUPS,) if g < count and count % g == 0]
-    groups += [count] if count > 1 and not judge(site, _LOCAL).exact else []
+    groups += [count] if count > 1 and not verdict(site, _LOCAL).exact else []
     found += [Estimator("grouped", groups=g) for g in groups]
     found += [Estimator("flipout"), _LOCAL, Estimator("deterministic")]
     plain = replace(asked, approximate=False) if asked.name != "grouped" else asked

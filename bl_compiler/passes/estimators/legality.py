@@ -70,6 +70,12 @@ class Site:
         self.posterior = posterior_of(self.facts.graph, self.draw)
 
     @property
+    def name(self) -> str:
+        """The draw's site."""
+        assert self.draw.site is not None
+        return self.draw.site
+
+    @property
     def local(self) -> bool:
         """Whether each element of a plate has a draw of its own anyway."""
         return bool(self.draw.result.tensor.plates)

@@ -48,9 +48,15 @@ class Meeting:
 
 @dataclass
 class Plates:
-    """The facts of one graph."""
+    """The facts of one graph.
+
+    Attributes:
+        graph: the graph, or the body of a region of `root`, that is looked at.
+        root: the entry point.
+    """
 
     graph: Graph
+    root: Graph
     draws: dict[Value, Sites] = field(default_factory=dict)
     additive: set[Value] = field(default_factory=set)
     meetings: dict[Value, dict[str, Meeting]] = field(default_factory=dict)
@@ -85,7 +91,7 @@ def analyze(graph: Graph, expectations: Iterable[str] = ()) -> Plates:
         expectations: Its outputs of which only the expectation matters.
     """
     wanted = set(expectations)
-    facts = Plates(graph)
+    facts = Plates(graph, graph)
     _depend(facts, graph, {})
     outputs: dict[Value, bool] = {}
     for output in graph.outputs:
