@@ -205,7 +205,7 @@ def _predict_text(module: Module, graph: Graph) -> str:
     return _PREDICT.format(
         draw="_predict" if joint is None or joint is graph else "(_predict_joint if joint else _predict)",
         refused="" if joint is not None else _REFUSED,
-        drawn=dictionary(_unsummarized(graph)).replace("\n", "\n" + 2 * INDENT),
+        drawn=dictionary(_unsummarized(joint or graph)).replace("\n", "\n" + 2 * INDENT),
         summaries=dictionary(_summaries(graph)).replace("\n", "\n" + INDENT),
     )
 
