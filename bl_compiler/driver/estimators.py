@@ -13,7 +13,9 @@ from bl_compiler.ir.graph import Module
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.opspec import OpSet
 from bl_compiler.ir.walk import graphs_in
+from bl_compiler.passes.base import PassContext
 from bl_compiler.passes.estimators.choice import judge
+from bl_compiler.passes.estimators.expose_scales import ExposeScales
 from bl_compiler.passes.estimators.legality import Site, Verdict
 from bl_compiler.passes.estimators.rewriting import facts_of_entry
 
@@ -28,9 +30,9 @@ def check_estimators(module: Module, sink: Sink, ops: OpSet = CORE_OPS) -> None:
         sink: Takes an error for each site (BLC0304), with the reasons as notes.
         ops: The op set of its nodes.
     """
-    graph = module.functions.get("train")
-    if graph is None or not any(_asked(module)):
+    if "train" not in module.functions or not any(_asked(module)):
         return
+    graph = ExposeScales().run(module, PassContext(ops)).functions["train"]
     facts = facts_of_entry("train", graph)
     for body in graphs_in(graph):
         for node in body.of("random.draw"):

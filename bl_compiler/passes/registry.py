@@ -51,6 +51,7 @@ class Registry(Mapping[str, str]):
 
 _PASSES = {
     "entries": "bl_compiler.passes.entries:Entries",
+    "expose-scales": "bl_compiler.passes.estimators.expose_scales:ExposeScales",
     "choose-estimators": "bl_compiler.passes.estimators.choose:ChooseEstimators",
     "local-reparameterize": "bl_compiler.passes.estimators.rewriting:LocalReparameterize",
     "flipout": "bl_compiler.passes.estimators.rewriting:Flipout",
@@ -65,7 +66,10 @@ _PASSES = {
 
 LEVELS = {
     "O0": "",
-    "O1": "choose-estimators,local-reparameterize,flipout,group-draws,moments,canonicalize,fold,cse,dce,aggregate-kl",
+    "O1": (
+        "expose-scales,choose-estimators,local-reparameterize,flipout,group-draws,moments,"
+        "canonicalize,fold,cse,dce,aggregate-kl"
+    ),
     "O2": "O1",
 }
 """What each level runs; O0 nothing but what every compilation needs."""

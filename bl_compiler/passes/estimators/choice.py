@@ -20,11 +20,13 @@ from bl_compiler.ir.estimators import AUTO, SHARED, Estimator
 from bl_compiler.ir.graph import Graph, Module, Node, Value
 from bl_compiler.ir.opspec import OpSet
 from bl_compiler.ir.walk import graphs_in
+from bl_compiler.passes.base import PassContext
 from bl_compiler.passes.costs.cost import Cost
 from bl_compiler.passes.costs.rates import seconds
 from bl_compiler.passes.costs.totals import nodes_cost, step_cost
 from bl_compiler.passes.costs.work import SYMBOLIC
 from bl_compiler.passes.estimators.decisions import Candidate, Decision, Reason
+from bl_compiler.passes.estimators.expose_scales import ExposeScales
 from bl_compiler.passes.estimators.legality import Site, Verdict, verdict
 from bl_compiler.passes.estimators.rewriting import facts_of_entry, scratch_of
 from bl_compiler.passes.moments.integrate import deterministic_reasons, integrated
@@ -80,11 +82,12 @@ def decisions(module: Module, ops: OpSet, preference: str = "auto", target: str 
     """What is decided about every draw of the entry points of a module that is not one per example anyway.
 
     Args:
-        module: It holds entry points.
+        module: It holds entry points, as derived.
         ops: The op set of its nodes.
         preference: `auto`, `fast`, `low-variance` or `shared`.
         target: What is compiled for, as text.
     """
+    module = ExposeScales().run(module, PassContext(ops))
     options = Options(preference, target, weigh_all=True)
     found: list[Decision] = []
     for name in ENTRIES:

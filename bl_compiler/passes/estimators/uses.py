@@ -102,8 +102,6 @@ def _enter(
         return
     meets = any(plates_in(result) for result in node.results)
     if not meets and _is_map(node, operand):
-        for other in others:
-            found.factors.update(facts.draws.get(other, ()))
         stack.append((node.results[0], (*path, (node, operand))))
     elif not meets and _is_term(facts, node, site, others):
         found.terms.append((node, operand, path))
@@ -111,6 +109,9 @@ def _enter(
         contraction = contraction_of(node, operand) if meets and is_contraction(node, operand) else None
         if contraction is not None:
             found.linear.append(Use(contraction, path))
+            for each, position in path:
+                for i, other in enumerate(each.inputs):
+                    found.factors.update(facts.draws.get(other, ()) if i != position else ())
         elif is_linear(node, operand) or node.op.name in ("math.add", "math.sub"):
             found.blocked.append(Reason(f"no estimator knows the way of a weight through `{node.op.name}`", node.span))
         else:
