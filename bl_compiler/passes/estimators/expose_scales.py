@@ -28,6 +28,7 @@ from bl_compiler.passes.estimators.plates import Plates, analyze
 
 _RULE = "expose-scales"
 _CONTRACTIONS = ("linear.einsum", "linear.conv")
+_PRODUCTS = ("math.mul", "linear.einsum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def _find(facts: Plates, graph: Graph, node: Node) -> tuple[Contraction, _Scale,
         return None
     for operand, value in enumerate(node.inputs):
         product = graph.producers.get(value)
-        if product is None or plates_in(value) or not facts.draws.get(value):
+        if product is None or product.op.name not in _PRODUCTS or plates_in(value) or not facts.draws.get(value):
             continue
         contraction = contraction_of(node, operand)
         if contraction is None or not contraction.plates:
