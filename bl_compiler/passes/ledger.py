@@ -172,11 +172,16 @@ class Ledger:
         for group, terms in self._outside.items():
             if group.part is part and isinstance(group.key, Scale):
                 found.append((1, scaled(b, signed_sum(self.outer, terms), group.key)))
-        if part is Part.NLL and (weights := self._outside.get(_Group(Part.WEIGHT, ""))):
-            found.append((-1, _mean(b, signed_sum(self.outer, weights))))
+        if part is Part.NLL and (bound := self.bound()) is not None:
+            found.append((-1, bound))
         if not found:
             return b.const(0.0, DType.F32)
         return signed_sum(self.outer, found)
+
+    def bound(self) -> Value | None:
+        """The mean of the log weights over the primary plate, if there are any."""
+        weights = self._outside.get(_Group(Part.WEIGHT, ""))
+        return _mean(self.outer.builder, signed_sum(self.outer, weights)) if weights else None
 
     def states(self) -> dict[str, Value]:
         """The new statistics by path."""

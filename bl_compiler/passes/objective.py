@@ -52,8 +52,8 @@ class Itemized:
     """The objective term by term.
 
     Attributes:
-        graph: `train` with the outputs `loss`, `nll`, `kl`, `weight` (that of `kl` in the loss) and `term:I`, the total
-            of term I without sign and scale.
+        graph: `train` with the outputs `loss`, `nll`, `kl`, `weight` (that of `kl` in the loss), `term:I`, the total of
+            term I without sign and scale, and with importance weights `bound`, the mean of their logarithms.
         items: the terms.
         per: the primary plate.
     """
@@ -74,6 +74,9 @@ def itemized_entry(module: Module, ops: OpSet) -> Itemized:
     weight = _weight(outer.builder, module.objective)
     outputs.append(("weight", weight if isinstance(weight, Value) else outer.builder.const(float(weight), DType.F32)))
     outputs += [(f"term:{i}", value) for i, (_, value) in enumerate(items)]
+    bound = ledger.bound()
+    if bound is not None:
+        outputs.append(("bound", bound))
     return Itemized(outer.finish(outputs), tuple(item for item, _ in items), ledger.per)
 
 
