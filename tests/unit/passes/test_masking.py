@@ -8,11 +8,13 @@ import pytest
 
 from bl_compiler.backends.reference.interpret import evaluate
 from bl_compiler.ir.graph import Output
-from bl_compiler.ir.types import Dim
+from bl_compiler.ir.types import Dim, dims_of
 from tests.support.models import ModelBuilder
 
+JOINT = ("MultivariateNormal", "LowRankMultivariateNormal", "MatrixNormal", "Reshaped")
 
-@pytest.mark.parametrize("family", ["Normal", "StudentT", "Gamma", "Bernoulli", "Categorical", "MultivariateNormal"])
+
+@pytest.mark.parametrize("family", ["Normal", "StudentT", "Gamma", "Bernoulli", "Categorical", *JOINT])
 def test_the_density_under_a_mask_is_finite(family: str) -> None:
     """Where the density itself is finite, a zero cotangent gives a zero gradient."""
     b = ModelBuilder()
@@ -20,7 +22,10 @@ def test_the_density_under_a_mask_is_finite(family: str) -> None:
     dims, data, shapes = _masked_case(family, batch)
     params = [b.input(f"p{i}", batch, *shape) for i, shape in enumerate(shapes)]
     x = b.input("x", batch, *dims, dtype="i32" if family == "Categorical" else "f32")
-    b.observe("x", x, b.dist(family, *params), b.input("mask", batch, dtype="bool"))
+    d = b.dist("MatrixNormal" if family == "Reshaped" else family, *params)
+    if family == "Reshaped":
+        d = b.add("dist.reshape_event", d, dims=dims_of(*dims))
+    b.observe("x", x, d, b.input("mask", batch, dtype="bool"))
     module = b.entries()
     train = module.functions["train"]
     inputs: dict[str, npt.ArrayLike] = {"x": data, "mask": [True, False, True, False]}
@@ -45,6 +50,13 @@ def _masked_case(family: str, batch: Dim) -> tuple[tuple[int, ...], npt.ArrayLik
             return (), [1, 99, 0, -1], [(3,)]
         case "MultivariateNormal":
             return (2,), [[1.0, 2.0], [np.nan, 0.0], [0.0, 0.0], [np.inf, 1.0]], [(2,), (2, 2)]
+        case "LowRankMultivariateNormal":
+            return (2,), [[1.0, 2.0], [np.nan, 0.0], [0.0, 0.0], [np.inf, 1.0]], [(2,), (2, 1), (2,)]
+        case "MatrixNormal" | "Reshaped":
+            data = np.arange(16.0).reshape(4, 2, 2)
+            data[1], data[3, 1, 0] = np.nan, np.inf
+            shape = (2, 2) if family == "MatrixNormal" else (4,)
+            return shape, data.reshape(4, *shape), [(2, 2)] * 3
         case "Bernoulli":
             return (), [1.0, np.nan, 0.0, 7.0], [()]
         case "StudentT":
