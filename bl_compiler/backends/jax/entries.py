@@ -89,7 +89,8 @@ def _init(graph: Graph) -> Function:
 
 def _train(graph: Graph) -> Function:
     def returns(outputs: Mapping[str, str]) -> str:
-        metrics = ", ".join(f"{_quoted(name)}: {outputs[name]}" for name in ("nll", "kl"))
+        named = [name for name in outputs if name != "loss" and not name.startswith("state:")]
+        metrics = ", ".join(f"{_quoted(name)}: {outputs[name]}" for name in named)
         return f"({outputs['loss']}, ({{{metrics}}}, {dictionary(under('state:', outputs))}))"
 
     parameters, doc = "params, inputs, key, sizes=None, step=None", "The loss; its parts and the new statistics."
