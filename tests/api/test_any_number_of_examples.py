@@ -79,3 +79,17 @@ def test_joint_draws_are_of_functions(program: bl.Program) -> None:
     summary = program.predict(params, {"x": x}, seed=3, draws=6)["y"]
     np.testing.assert_allclose(np.mean(found["stddev"] ** 2, axis=0), 0.25, rtol=1e-5)
     assert summary["mean"].shape == (12,)
+
+
+def test_joint_draws_stay_what_they_are_whatever_estimates_the_others(tmp_path: Path) -> None:
+    """Draw by draw the functions of the program without passes, while each example has noise of its own elsewhere."""
+    path = tmp_path / "m.blg"
+    path.write_text(MODEL.replace("(init_scale=0.3)", "(init_scale=0.3) using local_reparameterization"))
+    rewritten, plain = bl.compile(path), bl.compile(path, level=0)
+    params, x = plain.init(0), np.tile(data(4)["x"], (2, 1))
+    one = np.asarray(rewritten.predict(params, {"x": x}, seed=3, draws=1)["y"]["mean"])
+    assert np.abs(one[:4] - one[4:]).max() > 1e-3, "the estimator asked for is used"
+    found, wanted = (p.predict(params, {"x": x}, seed=3, draws=6, joint=True)["y"]["mean"] for p in (rewritten, plain))
+    np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(found[:, :4], found[:, 4:], rtol=2e-5, atol=1e-6)
+    assert np.ptp(np.asarray(found)[:, 0]) > 0.1
