@@ -81,6 +81,11 @@ class Graph:
         return {result: node for node in self.nodes for result in node.results}
 
     @cached_property
+    def positions(self) -> Mapping[Node, int]:
+        """The place of each node in program order."""
+        return {node: index for index, node in enumerate(self.nodes)}
+
+    @cached_property
     def users(self) -> Mapping[Value, tuple[Node, ...]]:
         """The nodes that read each value, each named once per operand position; outputs are not nodes."""
         found: dict[Value, list[Node]] = {}

@@ -12,7 +12,7 @@ rest of this package.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -38,6 +38,7 @@ GROUPS = 8
 """How many draws a step makes where the compiler groups examples by itself."""
 
 _LOCAL = Estimator("local_reparameterization")
+_ROUNDS = 3
 _FLIPOUT_FACTOR = 2.0
 """The variance of flipout's gradient against that of independent draws: signs leave the perturbation's size shared."""
 
@@ -68,11 +69,15 @@ class _Weighed:
     chosen: Estimator = SHARED
     why: str = ""
 
-    def open(self, others: Mapping[str, _Weighed]) -> list[Candidate]:
-        """The exact candidates that go together with what the other draws have."""
-        busy = any(other.chosen != SHARED and self.site.name in other.site.uses.factors for other in others.values())
-        held = any(others[f].chosen != SHARED for f in self.site.uses.factors if f in others)
-        return [c for c in self.candidates if c.exact and (c.estimator == SHARED or not (busy or held))]
+    def open(self, rows: Mapping[str, _Weighed], multiplied: Mapping[str, list[_Weighed]]) -> list[Candidate]:
+        """The exact candidates that go together with what the other draws have.
+
+        Args:
+            rows: All draws by site.
+            multiplied: For each site the draws that are multiplied with it before they meet examples.
+        """
+        held = _held(self, rows) or any(other.chosen != SHARED for other in multiplied.get(self.site.name, ()))
+        return [c for c in self.candidates if c.exact and (c.estimator == SHARED or not held)]
 
     def candidate(self, estimator: Estimator) -> Candidate:
         return next(c for c in self.candidates if c.estimator == estimator)
@@ -276,6 +281,11 @@ def _data_share(module: Module) -> float:
     return 1.0 / SYMBOLIC
 
 
+def _held(row: _Weighed, rows: Mapping[str, _Weighed]) -> str | None:
+    """A draw that the row's is multiplied with and that is not shared."""
+    return next((f for f in sorted(row.site.uses.factors) if f in rows and rows[f].chosen != SHARED), None)
+
+
 def _choose(rows: dict[str, _Weighed], base: Cost, data: float, options: Options, *, training: bool) -> None:
     for row in rows.values():
         if row.asked != AUTO:
@@ -283,18 +293,28 @@ def _choose(rows: dict[str, _Weighed], base: Cost, data: float, options: Options
     free = [row for row in rows.values() if not row.why]
     if options.preference == "shared":
         for row in free:
-            row.chosen, row.why = SHARED, "`--estimators shared`"
+            row.why = "`--estimators shared`"
         return
-    for _ in range(3):
+    multiplied: dict[str, list[_Weighed]] = {}
+    for row in rows.values():
+        for factor in row.site.uses.factors:
+            multiplied.setdefault(factor, []).append(row)
+    total, noise = base, 0.0
+    for row in rows.values():
+        total, noise = total + row.extra[row.chosen], noise + row.candidate(row.chosen).variance
+    for _ in range(_ROUNDS):
         changed = False
         for row in free:
-            best = _best(row, rows, base, data, options, training=training)
-            changed = changed or best != row.chosen
-            row.chosen = best
+            rest = total + row.extra[row.chosen] * -1.0
+            others = noise - row.candidate(row.chosen).variance
+            key = _ranking(row, rest, data, others, len(rows), options, training=training)
+            sampled = [c for c in row.open(rows, multiplied) if c.estimator.name != "deterministic"]
+            best = min(sampled, key=key)
+            changed = changed or best.estimator != row.chosen
+            row.chosen, row.why = best.estimator, _reason(row, rows, len(sampled), options, training=training)
+            total, noise = rest + row.extra[row.chosen], others + best.variance
         if not changed:
-            break
-    for row in free:
-        row.why = _reason(row, rows, options, training=training)
+            return
 
 
 def _take_asked(row: _Weighed) -> None:
@@ -303,36 +323,27 @@ def _take_asked(row: _Weighed) -> None:
         row.chosen, row.why = row.asked, "asked for with `using`"
 
 
-def _best(
-    row: _Weighed, rows: dict[str, _Weighed], base: Cost, data: float, options: Options, *, training: bool
-) -> Estimator:
-    """The candidate that makes the step as a whole best, the other draws staying as they are."""
-    others = {name: other for name, other in rows.items() if other is not row}
-    rest = base
-    noise = 0.0
-    for other in others.values():
-        rest = rest + other.extra[other.chosen]
-        noise += other.candidate(other.chosen).variance
+def _ranking(
+    row: _Weighed, rest: Cost, data: float, noise: float, count: int, options: Options, *, training: bool
+) -> Callable[[Candidate], tuple[float, float]]:
+    """How candidates compare: by the step as a whole, the other draws staying as they are."""
 
     def key(c: Candidate) -> tuple[float, float]:
         time = seconds(rest + row.extra[c.estimator], options.target)
-        spread = data + (noise + c.variance) / len(rows)
+        spread = data + (noise + c.variance) / count
         if not training or options.preference == "fast":
             return time, spread
         return (spread, time) if options.preference == "low-variance" else (time * spread, time)
 
-    sampled = [c for c in row.open(others) if c.estimator.name != "deterministic"]
-    return min(sampled, key=key).estimator
+    return key
 
 
-def _reason(row: _Weighed, rows: dict[str, _Weighed], options: Options, *, training: bool) -> str:
-    others = {name: other for name, other in rows.items() if other is not row}
-    sampled = [c for c in row.open(others) if c.estimator.name != "deterministic"]
-    if len(sampled) == 1:
-        held = [f for f in row.site.uses.factors if f in others and others[f].chosen != SHARED]
-        return f"it goes with the draw of `{held[0]}`" if held else "no other estimator is exact here"
+def _reason(row: _Weighed, rows: dict[str, _Weighed], count: int, options: Options, *, training: bool) -> str:
+    if count == 1:
+        held = _held(row, rows)
+        return f"it goes with the draw of `{held}`" if held else "no other estimator is exact here"
     if not training or options.preference == "fast":
-        return f"least predicted time of {len(sampled)} that are exact"
+        return f"least predicted time of {count} that are exact"
     if options.preference == "low-variance":
-        return f"least predicted variance of {len(sampled)} that are exact"
-    return f"least predicted time times variance of {len(sampled)} that are exact"
+        return f"least predicted variance of {count} that are exact"
+    return f"least predicted time times variance of {count} that are exact"

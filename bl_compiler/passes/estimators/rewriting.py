@@ -54,7 +54,7 @@ def plan_of(site: Site, estimator: Estimator) -> Plan:
 def scratch_of(site: Site, estimator: Estimator, ops: OpSet) -> tuple[list[Node], list[Node]]:
     """The nodes that a rewrite takes out of a graph, and those it puts in, to compare what they cost."""
     plan, builder = plan_of(site, estimator), GraphBuilder(ops, "scratch")
-    touched = [node for node in site.facts.graph.nodes if node in plan.nodes]
+    touched = sorted(plan.nodes, key=site.facts.graph.positions.__getitem__)
     for node in touched:
         if node not in plan.dropped:
             plan.replaced[node](builder, lambda value: value)
