@@ -5,7 +5,7 @@ Invariant: costs add up, and zero is neutral. May import: the standard library.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,23 @@ class Cost:
     kernels: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        # Written out: `dataclasses.astuple` copies deeply, and costs are added many times for each node.
+        return Cost(
+            self.flops + other.flops,
+            self.bytes + other.bytes,
+            self.transcendentals + other.transcendentals,
+            self.randoms + other.randoms,
+            self.kernels + other.kernels,
+        )
 
     def __mul__(self, times: float) -> Cost:
-        return Cost(*(times * a for a in astuple(self)))
+        return Cost(
+            self.flops * times,
+            self.bytes * times,
+            self.transcendentals * times,
+            self.randoms * times,
+            self.kernels * times,
+        )
 
     __rmul__ = __mul__
 
