@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
+from bl_compiler.ir.attrs import attr_key
 from bl_compiler.ir.estimators import AUTO, SHARED, Estimator
 from bl_compiler.ir.graph import Graph, Module, Node, Value
 from bl_compiler.ir.opspec import OpSet
@@ -28,7 +29,7 @@ from bl_compiler.passes.costs.work import SYMBOLIC
 from bl_compiler.passes.estimators.decisions import Candidate, Decision, Reason
 from bl_compiler.passes.estimators.expose_scales import ExposeScales
 from bl_compiler.passes.estimators.legality import Site, Verdict, verdict
-from bl_compiler.passes.estimators.rewriting import facts_of_entry, scratch_of
+from bl_compiler.passes.estimators.rewriting import facts_of_entry, plan_of, scratch_of, touched_by
 from bl_compiler.passes.moments.integrate import deterministic_reasons, integrated
 
 ENTRIES = ("train", "predict", "log_likelihood")
@@ -113,9 +114,12 @@ def entry_decisions(module: Module, name: str, ops: OpSet, options: Options) -> 
     asked = {site.name: Estimator.parse(site.draw.attrs.text("estimator")) for site in sites}
     marked = any(each.name == "deterministic" for each in asked.values())
     together = None if marked else [site.draw for site in sites]
+    memo: _Memo = {}
     rows: dict[str, _Weighed] = {}
     for site in sites:
-        rows[site.name] = _weighed(site, asked[site.name], ops, base, trained, options, together, training=training)
+        rows[site.name] = _weighed(
+            site, asked[site.name], ops, base, trained, options, together, memo, training=training
+        )
     if options.weigh_all:
         _cost_integrated(graph, rows, ops, options, training=training)
     data = _data_share(module)
@@ -175,6 +179,7 @@ def _weighed(
     trained: frozenset[Value],
     options: Options,
     together: list[Node] | None,
+    memo: _Memo,
     *,
     training: bool,
 ) -> _Weighed:
@@ -187,7 +192,7 @@ def _weighed(
         judged = judge(site, estimator, ops, together)
         cost = Cost()
         if not judged.impossible and estimator.name not in ("shared", "deterministic"):
-            cost = _difference(site, estimator, ops, trained, training=training)
+            cost = _difference(site, estimator, ops, trained, memo, training=training)
         extra[estimator] = cost
         whole = base + cost
         candidates.append(
@@ -264,12 +269,29 @@ def variance(estimator: Estimator, examples: int) -> float:
             return 1.0
 
 
-def _difference(site: Site, estimator: Estimator, ops: OpSet, trained: frozenset[Value], *, training: bool) -> Cost:
+_Memo = dict[tuple[object, ...], Cost]
+"""What rewrites cost, by what they do: the layers of a deep network are alike."""
+
+
+def _difference(
+    site: Site, estimator: Estimator, ops: OpSet, trained: frozenset[Value], memo: _Memo, *, training: bool
+) -> Cost:
     """What the rewrite adds to the cost of a step; negative where it saves."""
-    old, new = scratch_of(site, estimator, ops)
-    before = nodes_cost(old, differentiated=training, needs=trained)
-    after = nodes_cost(new, differentiated=training, needs=trained)
-    return after + before * -1.0
+    plan = plan_of(site, estimator)
+    old = touched_by(site, plan)
+    law = site.posterior.family, tuple(v.type for v in site.posterior.params.values())
+    key = estimator, law, site.uses.terms != [], *(_likeness(node, trained) for node in old)
+    if key not in memo:
+        before = nodes_cost(old, differentiated=training, needs=trained)
+        after = nodes_cost(scratch_of(plan, old, ops), differentiated=training, needs=trained)
+        memo[key] = after + before * -1.0
+    return memo[key]
+
+
+def _likeness(node: Node, trained: frozenset[Value]) -> tuple[object, ...]:
+    """What the cost of a node depends on."""
+    attrs = tuple((name, attr_key(value)) for name, value in node.attrs.items())
+    return node.op.name, attrs, tuple((v.type, v in trained) for v in node.inputs)
 
 
 def _data_share(module: Module) -> float:

@@ -55,8 +55,12 @@ def mixed_plates(node: Node, operand: int) -> Plates:
 
 
 def _aligned_plates(result: Value) -> Plates:
-    """The plates along which the elements of a result are apart: the axes of an event belong together."""
-    return frozenset(plates_of(result.type.batch if isinstance(result.type, DistType) else result.tensor.dims))
+    """The plates along which the elements of a result are apart: the axes of an event belong together.
+
+    A plate that a result has twice holds every pair of elements.
+    """
+    found = plates_of(result.type.batch if isinstance(result.type, DistType) else result.tensor.dims)
+    return frozenset(plate for plate in found if found.count(plate) == 1)
 
 
 def _misaligned(node: Node, operand: int) -> Plates:

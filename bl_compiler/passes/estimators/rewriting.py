@@ -51,14 +51,18 @@ def plan_of(site: Site, estimator: Estimator) -> Plan:
             raise ValueError(f"no plan for `{name}`")
 
 
-def scratch_of(site: Site, estimator: Estimator, ops: OpSet) -> tuple[list[Node], list[Node]]:
-    """The nodes that a rewrite takes out of a graph, and those it puts in, to compare what they cost."""
-    plan, builder = plan_of(site, estimator), GraphBuilder(ops, "scratch")
-    touched = sorted(plan.nodes, key=site.facts.graph.positions.__getitem__)
+def touched_by(site: Site, plan: Plan) -> list[Node]:
+    """The nodes that a plan takes out of the graph, in program order."""
+    return sorted(plan.nodes, key=site.facts.graph.positions.__getitem__)
+
+
+def scratch_of(plan: Plan, touched: list[Node], ops: OpSet) -> list[Node]:
+    """The nodes that a plan puts in the place of those it takes out."""
+    builder = GraphBuilder(ops, "scratch")
     for node in touched:
         if node not in plan.dropped:
             plan.replaced[node](builder, lambda value: value)
-    return touched, builder.nodes
+    return builder.nodes
 
 
 def _carried_out(graph: Graph, name: str, estimator: str, rule: str, ctx: PassContext) -> Graph:
