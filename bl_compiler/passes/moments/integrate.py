@@ -147,6 +147,8 @@ def _outputs(found: Analysis, em: Emitter) -> list[Output]:
         kind, _, key = name.partition(":")
         if found.entry != "predict" or value not in found.laws or kind not in ("mean", "value"):
             continue
+        if kind == "value" and f"variance:{key}" in outputs:
+            continue
         variance = em.second(value)
         if kind == "mean" and f"variance:{key}" in outputs:
             known = em.value(outputs[f"variance:{key}"])

@@ -39,7 +39,8 @@ class TooLargeError(Exception):
     def __init__(self, law: Law, count: int) -> None:
         self.law = law
         self.count = count
-        super().__init__(f"the covariance of `{law.node.op.name}` has {count} elements for each example")
+        what = f"the covariance of `{law.node.op.name}` has {count} elements for each example"
+        super().__init__(f"{what}, more than {MOST_ELEMENTS}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def gaussian_of(cx: Reading, d: Value, what: str) -> Gaussian:
         node = cx.producers.get(node.inputs[0])
     if node is None or node.op.name != "dist.Normal":
         family = node.op.name.removeprefix("dist.") if node is not None else "a distribution"
-        raise Refusal(f"{what} of {family} with uncertain parameters has no closed form")
+        raise Refusal(f"{what} of {family} has no closed form here")
     if node.inputs[1] in cx.laws:
         raise Refusal(f"{what} of a Normal whose scale is uncertain has no closed form here")
     return Gaussian(node, tuple(reversed(wrappers)), distribution(d.type))

@@ -185,8 +185,15 @@ FUNCTIONS: Mapping[str, Callable[[Node], Function]] = {
     "math.exp": lambda node: Exp(),
     "math.sin": lambda node: Wave("sin"),
     "math.cos": lambda node: Wave("cos"),
+    "math.pow": lambda node: Square(),
 }
 """The functions with closed forms, by op."""
+
+
+def _is_two(cx: Reading, value: Value) -> bool:
+    """Whether a value is the number 2."""
+    node = cx.producers.get(value)
+    return node is not None and node.op.name == "tensor.const" and node.attrs["value"] == 2
 
 
 def function_law(cx: Reading, node: Node) -> Law:
@@ -195,7 +202,9 @@ def function_law(cx: Reading, node: Node) -> Law:
     Raises:
         Refusal: the argument's variance is not known.
     """
-    x = node.inputs[0]
+    x, *rest = node.inputs
+    if rest and not _is_two(cx, rest[0]):
+        raise Refusal(f"`{node.op.name}` of an uncertain value has no moments in closed form, but for squares")
     law, function = cx.laws[x], FUNCTIONS[node.op.name](node)
     if isinstance(law.spread, Problem):
         raise Refusal(f"`{node.op.name}` needs the variance of its argument, and {law.spread.text}")
