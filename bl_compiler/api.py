@@ -7,7 +7,7 @@ May import: floors 0-3, `driver`, `training`; the JAX backend inside functions.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from bl_compiler.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from bl_compiler.backends.jax.program import Program
+    from bl_compiler.driver.verify import Report
 
 __all__ = [
     "BackendError",
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "restore",
     "save",
+    "verify",
 ]
 
 
@@ -154,6 +156,59 @@ def restore(program: Program, checkpoint: str | PathLike[str]) -> dict[str, Any]
             error.help(fault.help)
         raise CompileError(sink.diagnostics) from fault
     return state
+
+
+def verify(
+    model: Model | str | PathLike[str],
+    /,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    draws: int = 4096,
+    seed: int = 0,
+    entries: Collection[str] = (),
+    **options: Any,
+) -> Report:
+    """Check that every pass keeps what a model computes, as `blc verify` does.
+
+    Args:
+        model: A model of the builder, or the path of a `.blg` file.
+        inputs: One batch; random values that the model could have produced if left out.
+        params: Raw parameters and statistics by path; random ones if left out.
+        draws: The draws on each side of a statistical comparison, at least 128.
+        seed: Of everything random.
+        entries: The entry points to check; all by default.
+        **options: Fields of `Options`, such as `level=2`, as for `compile`.
+
+    Returns:
+        The checks by pass; `ok` is the verdict, `fault` the first pass at fault, `str` a summary.
+
+    Raises:
+        CompileError: The model is wrong, or the arrays do not fit it.
+        OptionError: An option is unknown or makes no sense.
+
+    Warns:
+        ModelWarning: For each lint.
+    """
+    from bl_compiler.driver.models import open_source, parse_source
+    from bl_compiler.driver.verify import prepare
+    from bl_compiler.driver.verify import verify as verified
+
+    chosen = Options.of(**options)
+    check_supported(chosen)
+    sink = new_sink(chosen)
+    if isinstance(model, Model):
+        for source in model.sources:
+            sink.add_source(source)
+        sources: Sources | None = Sources(model.file)
+    else:
+        file = open_source(fspath(model), chosen, sink)
+        sources = parse_source(file, chosen, sink) if file is not None else None
+    task = prepare(sources, chosen, sink) if sources is not None else None
+    if task is None:
+        raise CompileError(sink.diagnostics, sink.sources)
+    _warn(sink)
+    return verified(task, chosen, inputs=inputs, params=params, draws=draws, seed=seed, only=tuple(entries))
 
 
 # --- names of the package --------------------------------------------------------------------------------------------

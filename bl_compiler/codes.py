@@ -82,6 +82,7 @@ CODES: dict[str, Code] = {
     "BLC0401": Code("IR does not verify"),
     "BLC0402": Code("unknown pass or malformed pipeline"),
     "BLC0403": Code("pass changed the meaning of the program"),
+    "BLC0404": Code("verification found a fault"),
     # 06: backend
     "BLC0601": Code("unknown target"),
     "BLC0602": Code("target not available here"),

@@ -29,6 +29,7 @@ COMMANDS = {
         "fmt": ("cmd_fmt", "Format models"),
         "info": ("cmd_info", "Show a model's sites, shapes, parameters and cost"),
         "run": ("cmd_run", "Run an entry point of a model or bundle"),
+        "verify": ("cmd_verify", "Check that every pass keeps what a model computes"),
     },
     "Training": {
         "train": ("cmd_train", "Train a model on a data file"),
