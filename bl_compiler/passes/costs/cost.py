@@ -18,9 +18,11 @@ class Cost:
         transcendentals: evaluations of exponentials, logarithms, square roots and the like.
         randoms: random numbers drawn: words of random bits, whatever they are turned into.
         kernels: pieces of work that are started one by one.
+        naive: those among the operations, as often as they are done, that belong to convolutions with groups, which
+            some targets have no fast code for.
 
     >>> 2 * (Cost(flops=3) + Cost(flops=1, randoms=5))
-    Cost(flops=8, bytes=0.0, transcendentals=0.0, randoms=10, kernels=0.0)
+    Cost(flops=8, bytes=0.0, transcendentals=0.0, randoms=10, kernels=0.0, naive=0.0)
     """
 
     flops: float = 0.0
@@ -28,6 +30,7 @@ class Cost:
     transcendentals: float = 0.0
     randoms: float = 0.0
     kernels: float = 0.0
+    naive: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
         # Written out: `dataclasses.astuple` copies deeply, and costs are added many times for each node.
@@ -37,6 +40,7 @@ class Cost:
             self.transcendentals + other.transcendentals,
             self.randoms + other.randoms,
             self.kernels + other.kernels,
+            self.naive + other.naive,
         )
 
     def __mul__(self, times: float) -> Cost:
@@ -46,6 +50,7 @@ class Cost:
             self.transcendentals * times,
             self.randoms * times,
             self.kernels * times,
+            self.naive * times,
         )
 
     __rmul__ = __mul__

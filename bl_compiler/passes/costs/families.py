@@ -67,7 +67,6 @@ DENSITIES: dict[str, FamilyWork] = {
     "LogUniform": FamilyWork(Each(3, 1, 3), _NONE, _NONE, 0),
     "Dirichlet": FamilyWork(Each(9, 1, 10), _LOG_GAMMA, _GAMMA_DRAW, 8),
     **dict.fromkeys(_GAUSSIANS, FamilyWork(Each(4, 0, 6), _LOG, _BITS_TO_NORMAL)),
-    "LogUniform": FamilyWork(Each(3, 1, 3), _NONE, _NONE, 0),
     "Bernoulli": FamilyWork(Each(20, 2, 30), _NONE, Each(12, 1)),
     "Categorical": FamilyWork(Each(7, 1, 7), _NONE, Each(19, 2)),
     "OneHotCategorical": FamilyWork(Each(13, 1, 11), _NONE, Each(21, 2)),

@@ -23,6 +23,7 @@ class Rates:
         transcendentals: exponentials, logarithms and the like.
         randoms: words of random bits from the counter-based generator (threefry).
         start: seconds that starting a kernel takes.
+        naive: operations of convolutions with groups.
     """
 
     flops: float
@@ -30,26 +31,29 @@ class Rates:
     transcendentals: float
     randoms: float
     start: float
+    naive: float
 
     def seconds(self, cost: Cost) -> float:
         """The predicted time of a cost."""
         overlapping = max(cost.flops / self.flops, cost.bytes / self.bytes)
         apart = cost.transcendentals / self.transcendentals + cost.randoms / self.randoms
-        return overlapping + apart + cost.kernels * self.start
+        return overlapping + apart + cost.kernels * self.start + cost.naive / self.naive
 
 
 # Measured with XLA on two threads of a server processor, best of several runs: products of matrices of order 256 to
-# 2048 1.2e11 to 2.2e11 FLOP/s, 3x3 convolutions 1.1e11 to 2.0e11 FLOP/s (with few channels or many groups a tenth and
-# less), streams of 1 to 10 MB 1.4e10 to 6e10 bytes/s (5e9 from main memory), exp, log and tanh 2e9 to 5.5e9 a second,
-# random bits 2.3e8 to 2.9e8 words and standard normals 1.5e8 to 2.3e8 a second, small products 5e-7 s each, more where
-# threads wait for each other.
-_CPU = Rates(flops=1.5e11, bytes=1.5e10, transcendentals=3e9, randoms=2.5e8, start=1e-6)
+# 2048 1.2e11 to 2.2e11 FLOP/s, 3x3 convolutions 1.1e11 to 2.0e11 FLOP/s (with few channels a tenth), streams of 1 to
+# 10 MB 1.4e10 to 6e10 bytes/s (5e9 from main memory), exp, log and tanh 2e9 to 5.5e9 a second, random bits 2.3e8 to
+# 2.9e8 words and standard normals 1.5e8 to 2.3e8 a second, small products 5e-7 s each, more where threads wait for each
+# other. Convolutions with 4 to 64 groups 3e9 to 4e10 FLOP/s, 1e8 where each channel is a group; their gradients in the
+# kernel 5e8 FLOP/s, all pairs of groups being counted.
+_CPU = Rates(flops=1.5e11, bytes=1.5e10, transcendentals=3e9, randoms=2.5e8, start=1e-6, naive=1e9)
 # One operation after the other, in float64, on one thread.
-_REFERENCE = Rates(flops=2e10, bytes=5e9, transcendentals=2e8, randoms=5e7, start=2e-6)
+_REFERENCE = Rates(flops=2e10, bytes=5e9, transcendentals=2e8, randoms=5e7, start=2e-6, naive=1e9)
 # NVIDIA H100 SXM. Published peaks: 4.95e14 FLOP/s in TF32, which XLA uses for float32 products, 3.35e12 bytes/s; taken
 # at 40 % and 80 %. Special functions: 16 a clock in each of 132 multiprocessors at 1.7 GHz, half of that. A random word
-# is about 60 integer operations, of which there are 64 a clock in each; half of that.
-_CUDA = Rates(flops=2e14, bytes=2.7e12, transcendentals=1.8e12, randoms=1.2e11, start=3e-6)
+# is about 60 integer operations, of which there are 64 a clock in each; half of that. Convolutions with groups are
+# taken to be done densely at worst, as on TPUs.
+_CUDA = Rates(flops=2e14, bytes=2.7e12, transcendentals=1.8e12, randoms=1.2e11, start=3e-6, naive=2e14)
 # Published peaks of TPU chips: bfloat16 FLOP/s, to which default precision rounds float32 products, and bytes/s.
 _TPU_PEAKS = {
     "v2": (4.5e13, 7.0e11),
@@ -68,9 +72,9 @@ def _tpu(generation: str) -> Rates:
     Vector units do 4 x 1024 operations a clock at about 1.5 GHz and a special function or a word of random bits takes
     tens of them.
     """
-    flops, memory = _TPU_PEAKS[generation]
     share = 1 / GENERATIONS[generation].devices_per_chip
-    return Rates(0.5 * flops * share, 0.8 * memory * share, transcendentals=4e11, randoms=5e10, start=1e-6)
+    flops, memory = 0.5 * share * _TPU_PEAKS[generation][0], 0.8 * share * _TPU_PEAKS[generation][1]
+    return Rates(flops, memory, transcendentals=4e11, randoms=5e10, start=1e-6, naive=flops)
 
 
 _KINDS = {"cpu": _CPU, "reference": _REFERENCE, "gpu": _CUDA, "cuda": _CUDA, "tpu": _tpu("v5e")}

@@ -101,8 +101,14 @@ def _conv(node: Node, counting: Counting) -> Work:
             node.attrs.integers("rhs_dilation")[axis],
         )
     products = counting.size(x.dims[0]) * hits * counting.count(*kernel.dims[-2:])
-    cost = Cost(flops=2 * products)
-    return Work(Role.KERNEL, cost, (cost, cost))
+    flops, groups = 2 * products, node.attrs.integer("groups")
+    if groups == 1:
+        return Work(Role.KERNEL, Cost(flops=flops), (Cost(flops=flops),) * 2)
+    # The gradient in the kernel is a convolution of all channels with all, of which the groups are a part; where every
+    # channel is a group, XLA says so in its count.
+    alone = Cost(flops=flops, naive=flops)
+    every = Cost(flops=flops * (groups if counting.size(kernel.dims[-2]) == 1 else 1), naive=flops * groups)
+    return Work(Role.KERNEL, alone, (alone, every))
 
 
 def _hits(size: int, window: int, windows: int, stride: int, low: int, base_dilation: int, dilation: int) -> int:

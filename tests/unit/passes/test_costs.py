@@ -29,7 +29,7 @@ from bl_compiler.passes.costs.totals import gradient_cost, graph_cost, node_cost
 from bl_compiler.targets import GENERATIONS, KINDS
 from tests.strategies.graphs import graphs
 
-AMOUNTS = st.builds(Cost, *[st.integers(0, 1000).map(float)] * 5)
+AMOUNTS = st.builds(Cost, *[st.integers(0, 1000).map(float)] * 6)
 
 
 def builder() -> GraphBuilder:
@@ -223,6 +223,18 @@ def test_values_from_outside_need_gradients_as_told() -> None:
     assert nodes_cost([node], differentiated=True).flops == 3 * forward
     assert nodes_cost([node], differentiated=True, needs={w}).flops == 2 * forward
     assert nodes_cost([node], differentiated=True, needs=()).flops == forward
+
+
+def test_gradients_of_kernels_with_groups_take_all_pairs_of_groups() -> None:
+    def gradient(groups: int) -> Cost:
+        b = builder()
+        attrs = {"strides": (1,), "padding": ((0, 0),), "lhs_dilation": (1,), "rhs_dilation": (1,), "groups": groups}
+        x, kernel = array(b, 2, 9, 24), param(b, 3, 24 // groups, 12)
+        return gradient_cost(total(b, b.add("linear.conv", x, kernel, **attrs)))
+
+    assert gradient(1).naive == 0
+    assert gradient(4).naive == 4 * gradient(4).flops == gradient(1).flops
+    assert seconds(gradient(4), "cpu") > 10 * seconds(gradient(1), "cpu")
 
 
 # --- regions ---------------------------------------------------------------------------------------------------------
