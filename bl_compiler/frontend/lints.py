@@ -9,6 +9,7 @@ from bl_compiler.frontend.state import State
 from bl_compiler.frontend.values import Bound
 from bl_compiler.ir.families import FAMILIES
 from bl_compiler.ir.graph import Node, Value
+from bl_compiler.ir.improper import is_improper
 from bl_compiler.ir.types import DistType
 
 _POSITIVE = ("exp", "softplus", "cosh")
@@ -163,7 +164,7 @@ def unused_names(state: State, names: dict[str, Bound]) -> None:
 
 
 def _missing_priors(state: State, nodes: list[Node]) -> None:
-    """Report a `param` that the likelihood or a prior depends on, while other values have priors."""
+    """Report improper priors, and a `param` that the model depends on while other values have priors."""
     if all(node.op.name != "model.sample" for node in nodes):
         return
     generative: set[Value] = set()
@@ -173,6 +174,10 @@ def _missing_priors(state: State, nodes: list[Node]) -> None:
         elif node.op.name == "model.observe" or any(r in generative for r in node.results):
             generative.update(node.inputs)
     for node in nodes:
+        prior = node.inputs[0].type if node.op.name == "model.sample" else None
+        if isinstance(prior, DistType) and is_improper(prior.family):
+            found = state.sink.warning("BLC0360", f"the prior of `{node.site}` is improper", at=node.span)
+            found.help("its divergence is known up to a constant, so the objective bounds no evidence")
         path = node.attrs.text("path") if node.op.name == "model.param" else ""
         if path in state.declared and node.result in generative:
             at = state.word(path.rpartition("/")[2], node.span)

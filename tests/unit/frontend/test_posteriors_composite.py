@@ -9,7 +9,7 @@ from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.parser import parse_module
 from bl_compiler.ir.printer import print_module
 from bl_compiler.ir.types import DistType
-from tests.support.lowering import error, lowered, nodes, params, same, sites, spelled
+from tests.support.lowering import error, lowered, nodes, params, same, sites, spelled, warnings
 
 LAYER = "x |> dense(4)"
 
@@ -208,6 +208,11 @@ def test_an_improper_prior_is_only_a_prior(statement: str) -> None:
     found = error(f"model m {{ input x: f32[3]\n {statement}\n predict p = x }}")
     assert found.code == ("BLC0303" if "by" in statement else "BLC0301")
     assert "LogUniform" in found.message
+
+
+def test_an_improper_prior_is_told() -> None:
+    (found,) = warnings(text("variational_dropout", "LogUniform()"), warn=("pedantic",))
+    assert (found.code, found.message) == ("BLC0360", "the prior of `p/dense/kernel` is improper")
 
 
 def test_a_prior_is_left_out_under_mle() -> None:
