@@ -1,13 +1,14 @@
-"""The joint law of the outputs of one example, from many draws of an emitted entry point."""
+"""The joint law of the outputs of one example, and expected gradients, from many draws of emitted entry points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from bl_compiler.backends.jax.program import Program
 from bl_compiler.ir.graph import Module
@@ -17,6 +18,11 @@ from bl_compiler.passes.manager import run_pipeline
 from bl_compiler.passes.pipeline import Pipeline
 
 Array = npt.NDArray[Any]
+REWRITES = "local-reparameterize,flipout,group-draws,moments,dce"
+"""Carries out what draws are marked with."""
+
+FALSE_ALARM = 1e-6
+"""How likely a test of many z-scores fails although nothing is wrong."""
 
 
 def after(module: Module, pipeline: str) -> Module:
@@ -24,14 +30,28 @@ def after(module: Module, pipeline: str) -> Module:
     return run_pipeline(module, Pipeline.parse(pipeline), PassContext(CORE_OPS))
 
 
+def each_draw(function: Callable[[jax.Array], Any], seed: int, draws: int) -> Any:
+    """The results of a function of a key for independent keys, along the first axis."""
+    return jax.jit(jax.vmap(function))(jax.random.split(jax.random.key(seed), draws))
+
+
 def outputs(
     module: Module, entry: str, params: Mapping[str, Array], inputs: Mapping[str, Array], seed: int, draws: int
 ) -> dict[str, Array]:
     """The outputs of independent draws of an entry point, draws along the first axis, in float64."""
     one = Program(module).emitted.namespace[f"_{entry}"]
-    keys = jax.random.split(jax.random.key(seed), draws)
-    found = jax.jit(jax.vmap(lambda key: one(dict(params), dict(inputs), key)))(keys)
+    found = each_draw(lambda key: one(dict(params), dict(inputs), key), seed, draws)
     return {name: np.asarray(value, np.float64) for name, value in found.items()}
+
+
+def gradients(
+    module: Module, params: Mapping[str, Array], inputs: Mapping[str, Array], seed: int, draws: int
+) -> dict[str, Array]:
+    """Gradients of the loss in the parameters for independent draws, draws along the first axis, in float64."""
+    one = Program(module).emitted.namespace["_train"]
+    slope = jax.grad(lambda p, key: one(p, dict(inputs), key)[0])
+    found = each_draw(lambda key: slope(dict(params), key), seed, draws)
+    return {name: np.asarray(value, np.float64).reshape(draws, -1) for name, value in found.items()}
 
 
 def flat(found: Mapping[str, Array]) -> Array:
@@ -47,17 +67,22 @@ def z_scores(a: Array, b: Array) -> Array:
         a: [draws, examples, outputs].
         b: likewise, from independent draws.
     """
-    scores = [_z(a, b)]
-    centers = (a.mean(0) + b.mean(0)) / 2
+    center = (a.mean(0) + b.mean(0)) / 2
     left, right = np.triu_indices(a.shape[2])
-    for x in (0,):
-        products = [(s - centers)[:, :, left] * (s - centers)[:, :, right] for s in (a, b)]
-        scores.append(_z(products[x], products[1 - x]))
-    return np.concatenate([s.ravel() for s in scores])
+    first, second = ((s - center)[:, :, left] * (s - center)[:, :, right] for s in (a, b))
+    return np.concatenate([mean_z(a, b).ravel(), mean_z(first, second).ravel()])
 
 
-def _z(a: Array, b: Array) -> Array:
+def mean_z(a: Array, b: Array) -> Array:
+    """Two-sample z-scores of means along the first axis; of what varies by rounding only, in units of rounding."""
     spread = np.sqrt(a.var(0) / len(a) + b.var(0) / len(b))
-    gap = a.mean(0) - b.mean(0)
     floor = 1e-6 * (np.abs(a).mean(0) + np.abs(b).mean(0)) + 1e-12
-    return gap / np.maximum(spread, floor)
+    gap: Array = (a.mean(0) - b.mean(0)) / np.maximum(spread, floor)
+    return gap
+
+
+def assert_same(scores: Array, what: str) -> None:
+    """Fail if the z-scores are larger than those of equal laws are, but for one run in a million."""
+    limit = stats.norm.isf(FALSE_ALARM / 2 / scores.size)
+    worst = float(np.abs(scores).max())
+    assert worst < limit, f"{what}: a z-score of {worst:.1f} among {scores.size}, the limit is {limit:.1f}"

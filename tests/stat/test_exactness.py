@@ -1,0 +1,72 @@
+"""Every cell of the exactness table: what is allowed keeps the law of an example, what is refused says why.
+
+Two halves of each allowed cell: means, variances and covariances of all outputs of one example over 10^5 draws, and the
+expected gradient of the loss. `deterministic` draws nothing, so its loss and gradient are held to their expectations.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from bl_compiler.backends.jax.program import Program
+from bl_compiler.driver.running import made_up
+from bl_compiler.ir.estimators import Estimator
+from tests.support.exactness import ESTIMATORS, KINDS, POSTERIORS, cell, entries
+from tests.support.laws import REWRITES, after, assert_same, flat, gradients, mean_z, outputs, z_scores
+from tests.support.quick import quick_compiles
+
+Arrays = dict[str, npt.NDArray[Any]]
+DRAWS, SLOPES = 100_000, 20_000
+
+CELLS = [(kind, posterior) for kind in KINDS for posterior in POSTERIORS]
+
+
+@cache
+def feeds(kind: str, posterior: str) -> tuple[Arrays, Arrays]:
+    """Parameters, of which none is special, and inputs."""
+    program = Program(entries(kind, posterior))
+    rng = np.random.default_rng(3)
+    start = program.init(1)
+    params = {path: np.asarray(v) + rng.normal(0, 0.2, np.shape(v)).astype(np.float32) for path, v in start.items()}
+    inputs = {name: np.asarray(v) for name, v in made_up(program.inputs, None, 2).items()}
+    return params, inputs
+
+
+def judged(kind: str, posterior: str) -> list[Estimator]:
+    return [estimator for estimator in ESTIMATORS if cell(kind, posterior, estimator).exact]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "posterior"), CELLS)
+def test_allowed_cells_keep_the_law(kind: str, posterior: str) -> None:
+    params, inputs = feeds(kind, posterior)
+    with quick_compiles():
+        plain = entries(kind, posterior)
+        law = flat(outputs(plain, "predict", params, inputs, 1, DRAWS))
+        slopes = gradients(plain, params, inputs, 2, SLOPES)
+        for seed, estimator in enumerate(judged(kind, posterior), start=3):
+            module = after(entries(kind, posterior, estimator), REWRITES)
+            for entry in ("train", "predict"):
+                marked = [n.attrs["estimator"] for n in module.functions[entry].of("random.draw")]
+                assert set(marked) <= {"shared", "auto"}, "every mark is carried out"
+            assert module != entries(kind, posterior, estimator)
+            if estimator.name != "deterministic":
+                other = flat(outputs(module, "predict", params, inputs, 10 * seed, DRAWS))
+                assert_same(z_scores(law, other), f"outputs of an example under `{estimator}`")
+            for path, slope in gradients(module, params, inputs, 10 * seed + 1, SLOPES).items():
+                assert_same(mean_z(slopes[path], slope), f"gradient in `{path}` under `{estimator}`")
+
+
+@pytest.mark.parametrize(("kind", "posterior"), CELLS)
+def test_refused_cells_say_why(kind: str, posterior: str) -> None:
+    for estimator in ESTIMATORS:
+        for reason in cell(kind, posterior, estimator).reasons:
+            assert reason.text
+            assert reason.text[0].islower() or reason.text[0] in "`0123456789"
+            assert not reason.text.endswith(".")
+            assert reason.span.known
