@@ -9,7 +9,7 @@ Normal weights and biases, learned noise; full batches, Adam. Inputs and targets
 and errors and densities are those of the original units. NLL is by log-mean-exp over draws.
 
 Nothing is stopped early or chosen by test rows. With `--validate` a tenth of the training rows of each split takes the
-place of its test rows, which are not looked at: what the model file says was settled that way on split 0.
+place of its test rows, which are not looked at. The prior of the model was chosen by training rows of split 0 alone.
 """
 
 from __future__ import annotations
