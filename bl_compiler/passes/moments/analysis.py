@@ -21,7 +21,7 @@ from bl_compiler.ir.types import DistType
 from bl_compiler.ir.walk import regions_of, walk
 from bl_compiler.passes.estimators.decisions import Reason, Step
 from bl_compiler.passes.moments.laws import Law, Problem, Reading, Refusal
-from bl_compiler.passes.moments.likelihood import density_step, gaussian_of, log_density_law, mean_law
+from bl_compiler.passes.moments.likelihood import gaussian_of, log_density_law, mean_law
 from bl_compiler.passes.moments.linear import LINEAR, Rule, linear_law
 from bl_compiler.passes.moments.nonlinear import FUNCTIONS, function_law
 from bl_compiler.passes.moments.shapes import SHAPES
@@ -30,8 +30,8 @@ from bl_compiler.passes.moments.sources import draw_law
 MOMENT_RULES: RuleTable[Rule] = RuleTable("moments", LINEAR, SHAPES, dict.fromkeys(FUNCTIONS, function_law))
 """What is known of the results of ops whose operands are uncertain."""
 
-ENTRIES = ("train", "predict", "log_likelihood")
-"""The entry points that mean expectations over draws."""
+ENTRIES = ("train", "predict")
+"""The entry points that mean expectations over draws. `log_likelihood` does not: it tells a density for each draw."""
 
 _WRAPPERS = ("dist.expand", "dist.independent")
 
@@ -56,7 +56,7 @@ class Analysis:
     _lost: dict[Value, frozenset[Node]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.reading = Reading(self.entry, self.graph.producers, self._soft)
+        self.reading = Reading(self.graph.producers, self._soft)
         for node in self.graph.nodes:
             self._visit(node)
 
@@ -118,8 +118,6 @@ class Analysis:
                 return None  # s², whatever the location
         if any(v in self._uncertain for v in node.inputs):
             raise Refusal(f"`{node.op.name}` of a distribution with uncertain parameters has no closed form here")
-        if any(law.is_density for law in cx.known(node)):
-            return density_step(cx, node)
         if node.op.name in MOMENT_RULES:
             return MOMENT_RULES[node.op.name](cx, node)
         found = linear_law(cx, node)
@@ -189,12 +187,7 @@ def check_outputs(found: Analysis) -> None:
             continue
         law = laws[output.value]
         kind, _, name = output.name.partition(":")
-        if found.entry == "log_likelihood":
-            if not law.is_density:
-                found.blame(
-                    law.node, sources, f"`{output.name}` needs the expected density, which has no closed form here"
-                )
-        elif kind == "state":
+        if kind == "state":
             found.blame(law.node, sources, f"the statistic `{name}` is updated with it")
         elif found.entry == "predict" and not law.is_spread:
             assert isinstance(law.spread, Problem)

@@ -9,8 +9,8 @@ integrated stays a draw, which is exact as well; the journal says why.
 | `train` | `loss`, `nll`, `kl` | its expectation |
 | `predict` | `mean:SITE`, `value:KEY` | its expectation |
 | `predict` | `variance:SITE` | the predictive variance: that expected, and that of the mean |
-| `log_likelihood` | `log_prob:SITE` | the log of the expected density, if the location is Gaussian |
 
+The other entry points ask for draws: `log_likelihood`, too, tells the density of the data under each draw.
 An output `value:KEY` gets a companion `variance:KEY`, as draws no longer tell how uncertain it is.
 Invariant: outputs that were there keep names and types; without marked draws a graph stays the same object.
 May import: floors 0-1, `base`, `decisions`, `analysis`, `laws`.

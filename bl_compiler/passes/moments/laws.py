@@ -61,7 +61,6 @@ class Law:
         dense: the axes along which elements of one example hang together.
         gaussian: whether the elements of one example are jointly Gaussian.
         mean: emits the mean; None where the node itself, reading means, gives it.
-        is_density: the value is the log of an expected density, no longer a random variable.
     """
 
     node: Node
@@ -70,7 +69,6 @@ class Law:
     dense: Axes = NO_AXES
     gaussian: bool = False
     mean: Callable[[Emitter], Value] | None = None
-    is_density: bool = False
 
     @property
     def is_spread(self) -> bool:
@@ -187,15 +185,13 @@ def second_type(type_: TensorType, axes: Axes) -> TensorType:
 
 @dataclass(slots=True)
 class Reading:
-    """What rules ask about the graph: producers, laws, the entry point, and whom an approximation must suit.
+    """What rules ask about the graph: producers, laws, and whom an approximation must suit.
 
     Attributes:
-        entry: the name of the entry point.
         laws: of the values that depend on chosen draws.
         soft: takes what is only approximately true, as `(node, sources, text)`.
     """
 
-    entry: str
     producers: Mapping[Value, Node]
     soft: Callable[[Node, frozenset[Node], str], None]
     laws: dict[Value, Law] = field(default_factory=dict)

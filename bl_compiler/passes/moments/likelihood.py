@@ -4,8 +4,7 @@ For a value f with mean m and variance v, known scale s and data y, the expected
 
     E log N(y; f, s) = log N(y; m, s) - v / (2 s²)
 
-whatever f's law (Wu et al. 2019, equation 9); the predictive mean is m and the predictive variance s² + v. The log of
-the expected density is log N(y; m, sqrt(s² + v)), for Gaussian f only.
+whatever f's law (Wu et al. 2019, equation 9); the predictive mean is m and the predictive variance s² + v.
 Invariant: a distribution that is uncertain is a Normal, expanded or with its axes joined to events, of uncertain
 location and known scale. May import: floors 0-1, `laws`, `linear`.
 """
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 
 from bl_compiler.ir.graph import Node, Value
 from bl_compiler.ir.types import Dims, DistType, broadcast_dims, distribution
-from bl_compiler.passes.moments.laws import Axes, Emitter, Law, Problem, Reading, Refusal, inner_axes
+from bl_compiler.passes.moments.laws import Axes, Emitter, Law, Problem, Reading, Refusal
 from bl_compiler.passes.moments.linear import full_second, lifted, lifted_dense
 from bl_compiler.passes.moments.products import require_independent
 
@@ -88,8 +87,6 @@ def log_density_law(cx: Reading, node: Node) -> Law:
             raise Refusal(f"a Gaussian log density needs a variance, and {law.spread.text}")
     require_independent(laws, "the density")
     full = broadcast_dims(found.dims, x.tensor.dims)
-    if cx.entry == "log_likelihood":
-        return _marginal(cx, node, found, full)
 
     def mean(em: Emitter) -> Value:
         b = em.builder
@@ -107,30 +104,6 @@ def log_density_law(cx: Reading, node: Node) -> Law:
     return Law(node, sources, EXPECTED, mean=mean)
 
 
-def _marginal(cx: Reading, node: Node, found: Gaussian, full: Dims) -> Law:
-    """The log of the expected density of each entry."""
-    x = node.inputs[1]
-    if x in cx.laws:
-        raise Refusal("the density of an uncertain value is none of the data")
-    law = cx.laws[found.loc]
-    if not law.gaussian:
-        cx.soft(node, law.sources, "the expected density under a location that is not Gaussian")
-    dense = lifted_dense(law, found.loc.tensor.dims, full) & inner_axes(full)
-    rank = len(full) - len(found.type.event)
-    if any(a >= rank for a in dense):
-        raise Refusal("the outputs of one example hang together, and their joint density is not worked out")
-
-    def mean(em: Emitter) -> Value:
-        b = em.builder
-        variance = b.binary("add", em.squared(em.value(found.scale)), em.second(found.loc))
-        whole = b.add("dist.Normal", em.value(found.loc), b.unary("sqrt", variance))
-        for wrapper in found.wrappers:
-            whole = b.emit(wrapper.op.name, [whole], dict(wrapper.attrs)).result
-        return b.add("prob.log_prob", whole, em.value(x))
-
-    return Law(node, law.sources, EXPECTED, dense, mean=mean, is_density=True)
-
-
 def mean_law(cx: Reading, node: Node) -> Law:
     """What is known of a `prob.mean`: the Normal's location.
 
@@ -146,23 +119,3 @@ def mean_law(cx: Reading, node: Node) -> Law:
         return full_second(em, lifted(em, found.loc, found.dims, axes), found.dims, axes)
 
     return Law(node, law.sources, second, lifted_dense(law, found.loc.tensor.dims, found.dims), law.gaussian)
-
-
-def density_step(cx: Reading, node: Node) -> Law:
-    """What is known of a node that reads the log of an expected density: sums of independent entries, and masks.
-
-    Raises:
-        Refusal: anything else.
-    """
-    law = cx.known(node)[0]
-    if node.op.name == "math.select" and node.inputs[1] in cx.laws and node.inputs[2] not in cx.laws:
-        return Law(node, law.sources, EXPECTED, law.dense, is_density=True)
-    if node.op.name == "math.sum" and not node.attrs.flag("keepdims"):
-        (x,) = node.inputs
-        axes = node.attrs.integers("axes")
-        if law.dense & frozenset(axes):
-            raise Refusal("the outputs of one example hang together, and their joint density is not worked out")
-        if not any(x.tensor.dims[a].is_plate for a in axes):
-            left = [a for a in range(x.tensor.rank) if a not in axes]
-            return Law(node, law.sources, EXPECTED, frozenset(left.index(a) for a in law.dense), is_density=True)
-    raise Refusal(f"`{node.op.name}` of the log of an expected density has no meaning")
