@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 @opt(
     "--resume", section="Optimization", is_flag=True, env=False, help="The passes that the file's header says are left."
 )
+@opt(
+    "--estimators",
+    section="Optimization",
+    metavar="E",
+    help="Among exact ones: auto, fast, low-variance or shared [default: auto].",
+)
 @opt("--entries/--no-entries", section="Input", default=True, help="Derive the entry points of a .blg model first.")
 @opt("-o", "--output", section="Output", metavar="FILE", default="-", env=False, help="Where the IR goes [default: -].")
 @model_options

@@ -100,6 +100,7 @@ def test_what_passes_are_told_is_recorded_and_told_again(blc: Shell, monkeypatch
     (name,) = [name for name in blc.files() if name.startswith("blc-repro-")]
     assert "// estimators: low-variance\n// target: tpu\n" in blc.read(name)
     assert blc("repro", name).err.endswith("it still fails in pass `cse`: AssertionError: low-variance on tpu\n")
+    assert blc("opt", "m.blg", "-p", "cse", "--estimators", "shared").code == 70
     assert blc("repro", name, "--shrink").code == 70
     assert "// estimators: low-variance\n// target: tpu\n" in blc.read(name.replace(".blir", ".small.blir"))
 
