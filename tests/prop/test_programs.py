@@ -82,11 +82,14 @@ def test_python_says_the_same(program: Program) -> None:
 
 
 def declarations(module: Module, *, without: str) -> list[object]:
-    """Parameters, statistics and sites with their types and initial values, but those of one statement."""
+    """Parameters, statistics and sites with their types and initial values, but those of one statement.
+
+    The index of an ensemble's member belongs to all layers together, and stands where the first of them does.
+    """
     found: list[object] = []
     for node in module.functions["model"].nodes:
         path = node.attrs.get("path", node.site)
-        if isinstance(path, str) and not path.startswith(without):
+        if isinstance(path, str) and not path.startswith((without, "member_")):
             types = [str(v.type) for v in node.results]
             found.append((node.op.name, path, types, node.attrs.get("init"), node.attrs.get("key")))
     return found

@@ -321,7 +321,7 @@ def prior(w: Writer) -> ast.Expr:
 
 def posterior(w: Writer) -> ast.Expr | None:
     """A posterior by name, or the one that stands for none."""
-    match w.draw(st.integers(0, 4)):
+    match w.draw(st.integers(0, 6)):
         case 0:
             return None
         case 1:
@@ -330,5 +330,10 @@ def posterior(w: Writer) -> ast.Expr | None:
             return call("mean_field", init_scale=0.1)
         case 3:
             return call("mean_field", family=name("Laplace"))
+        case 4:
+            return name(w.draw(st.sampled_from(["variational_dropout", "hierarchical", "horseshoe"])))
+        case 5:
+            composite = w.draw(st.sampled_from(["rank1", "batch_ensemble", "dropout"]))
+            return call(composite, 0.25 if composite == "dropout" else w.draw(st.integers(1, 3)))
         case _:
             return name("mean_field")
