@@ -305,7 +305,7 @@ def _data_share(module: Module) -> float:
 
 def _held(row: _Weighed, rows: Mapping[str, _Weighed]) -> str | None:
     """A draw that the row's is multiplied with and that is not shared."""
-    return next((f for f in sorted(row.site.uses.factors) if f in rows and rows[f].chosen != SHARED), None)
+    return next((f for f in sorted(row.site.copies.factors) if f in rows and rows[f].chosen != SHARED), None)
 
 
 def _choose(rows: dict[str, _Weighed], base: Cost, data: float, options: Options, *, training: bool) -> None:
@@ -319,7 +319,7 @@ def _choose(rows: dict[str, _Weighed], base: Cost, data: float, options: Options
         return
     multiplied: dict[str, list[_Weighed]] = {}
     for row in rows.values():
-        for factor in row.site.uses.factors:
+        for factor in row.site.copies.factors:
             multiplied.setdefault(factor, []).append(row)
     total, noise = base, 0.0
     for row in rows.values():

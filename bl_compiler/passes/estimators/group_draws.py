@@ -21,19 +21,19 @@ RULE = "group-draws"
 def plan(site: Site, groups: int) -> Plan:
     """The rewrite of a draw and of all its linear uses."""
     copies: list[Value] = []
-    found = Plan(dropped=way_nodes(site.uses))
+    found = Plan(dropped=way_nodes(site.copies))
 
     def made(b: GraphBuilder, get: Get) -> Value:
         if not copies:
             copies.append(_copies(b, get, site, groups))
         return copies[0]
 
-    if site.uses.terms:
+    if site.copies.terms:
         # A term of the objective on its own takes the copy of the first group: its law is that of any.
         found.replaced[site.draw] = lambda b, get: b.add("tensor.take", made(b, get), b.const(0, DType.I32), axis=0)
     else:
         found.dropped.add(site.draw)
-    for use in site.uses.linear:
+    for use in site.copies.linear:
         found.replaced[use.node] = lambda b, get, use=use: _use(b, get, use, made(b, get), groups)  # type: ignore[misc]
     return found
 

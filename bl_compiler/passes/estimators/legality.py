@@ -58,15 +58,22 @@ EXACT = Verdict()
 
 @dataclass
 class Site:
-    """A draw with what is known of it."""
+    """A draw with what is known of it.
+
+    Attributes:
+        uses: where it goes through linear maps.
+        copies: where it goes through anything that can be done to copies of it.
+    """
 
     facts: Plates
     draw: Node
     uses: Uses = field(init=False)
+    copies: Uses = field(init=False)
     posterior: Posterior = field(init=False)
 
     def __post_init__(self) -> None:
         self.uses = uses_of(self.facts, self.draw)
+        self.copies = uses_of(self.facts, self.draw, copies=True)
         self.posterior = posterior_of(self.facts.graph, self.draw)
 
     @property
@@ -83,7 +90,7 @@ class Site:
     @property
     def examples(self) -> tuple[Dim, ...]:
         """The plate axes of what the draw meets."""
-        dims = [d for use in self.uses.linear for d in use.contraction.dims if d.is_plate]
+        dims = [d for use in self.copies.linear for d in use.contraction.dims if d.is_plate]
         return tuple({d.name: d for d in dims}.values())
 
 
@@ -102,10 +109,10 @@ def verdict(site: Site, estimator: Estimator) -> Verdict:
             raise ValueError(f"no verdict on `{name}` here")
 
 
-def _common(site: Site) -> tuple[list[Reason], list[Reason]]:
+def _common(site: Site, uses: Uses) -> tuple[list[Reason], list[Reason]]:
     """What every estimator that gives examples draws of their own asks for."""
-    uses, span = site.uses, site.draw.span
-    impossible = list(uses.blocked)
+    span = site.draw.span
+    impossible = list(dict.fromkeys(uses.blocked))
     if site.local:
         names = " and ".join(f"`{name}`" for name in plates_of(site.draw.result.tensor.dims))
         impossible = [Reason(f"each element of plate {names} has its own draw already", span)]
@@ -126,7 +133,7 @@ def _meeting(facts: Plates, use: Use) -> Reason | None:
 
 
 def _local_reparameterization(site: Site) -> Verdict:
-    impossible, inexact = _common(site)
+    impossible, inexact = _common(site, site.uses)
     posterior, span = site.posterior, site.draw.span
     matrix = posterior.family == "MatrixNormal"
     if not posterior.gaussian and not matrix:
@@ -177,7 +184,7 @@ def _matrix(use: Use) -> list[Reason]:
 
 
 def _flipout(site: Site) -> Verdict:
-    impossible, inexact = _common(site)
+    impossible, inexact = _common(site, site.uses)
     posterior, span, uses = site.posterior, site.draw.span, site.uses
     if not posterior.symmetric:
         impossible.append(Reason(f"{_law(posterior)} is not independent for each weight and symmetric", span))
@@ -216,7 +223,7 @@ def signed_axes(site: Site) -> tuple[int, ...]:
 def _grouped(site: Site, groups: int) -> Verdict:
     from bl_compiler.passes.estimators.lifting import unliftable
 
-    impossible, inexact = _common(site)
+    impossible, inexact = _common(site, site.copies)
     sizes = [d.size for d in site.examples]
     if len(sizes) > 1:
         impossible.append(Reason("it meets examples of several plates", site.draw.span))
@@ -224,6 +231,6 @@ def _grouped(site: Site, groups: int) -> Verdict:
         impossible.append(Reason("the number of examples in a step is not known at compile time", site.draw.span))
     elif sizes and isinstance(sizes[0], int) and sizes[0] % groups:
         impossible.append(Reason(f"{sizes[0]} examples do not divide into {groups} groups", site.draw.span))
-    for use in site.uses.linear:
+    for use in site.copies.linear:
         impossible += unliftable(use)
     return Verdict(tuple(impossible), tuple(inexact))

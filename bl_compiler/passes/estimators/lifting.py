@@ -38,12 +38,10 @@ def _stands_before(c: Contraction) -> bool:
 
 
 def lifted_map(b: GraphBuilder, get: Get, node: Node, operand: int, x: Value) -> Value:
-    """A map of a weight, applied to each copy."""
+    """A map of a weight (see `is_liftable`), applied to each copy."""
     group, before, after = x.tensor.dims[0], node.inputs[operand].tensor, node.results[0].tensor
     attrs = node.attrs
     match node.op.name:
-        case "math.neg" | "math.cast":
-            return re_emit(b, node, [x])
         case "tensor.transpose":
             order = (0, *(i + 1 for i in attrs.integers("permutation")))
             return re_emit(b, node, [x], permutation=order)
@@ -64,11 +62,12 @@ def lifted_map(b: GraphBuilder, get: Get, node: Node, operand: int, x: Value) ->
             spec = ",".join(letter + part if i == operand else part for i, part in enumerate(parts))
             inputs = [x if i == operand else get(v) for i, v in enumerate(node.inputs)]
             return b.einsum(f"{spec}->{letter}{right}", *inputs)
-        case "math.mul" | "math.div":
+        case "tensor.take":
+            return re_emit(b, node, [get(node.inputs[0]), x])
+        case _:
+            # Elementwise: the others broadcast along the new axis.
             wide = _widened(b, x, after.rank - before.rank)
             return re_emit(b, node, [wide if i == operand else get(v) for i, v in enumerate(node.inputs)])
-        case name:
-            raise AssertionError(name)
 
 
 def _widened(b: GraphBuilder, x: Value, count: int) -> Value:

@@ -66,7 +66,7 @@ def _aligned_plates(result: Value) -> Plates:
 def _misaligned(node: Node, operand: int) -> Plates:
     """The plates of an operand that broadcasting lays along another axis of the result."""
     name, value = node.op.name, node.inputs[operand]
-    if name.startswith("math.") or name == "tensor.broadcast":
+    if name.startswith(("math.", "moment.")) or name == "tensor.broadcast":
         return _laid_elsewhere(value.tensor.dims, node.results[0].tensor.dims)
     family = FAMILIES.get(name.removeprefix("dist."))
     result = node.results[0].type
@@ -75,7 +75,27 @@ def _misaligned(node: Node, operand: int) -> Plates:
         return _laid_elsewhere(value.tensor.dims[: value.tensor.rank - inner], result.batch)
     if name == "dist.expand" and isinstance(result, DistType) and isinstance(value.type, DistType):
         return _laid_elsewhere(value.type.batch, result.batch)
+    if name == "linear.conv":
+        # Windows and channels are summed; the examples of the input and the filters of the kernel stay.
+        dims = value.tensor.dims
+        return frozenset(plates_of(dims[1:] if operand == 0 else dims[:-1]))
+    if name in ("prob.log_prob", "prob.kl", "dist.mixture"):
+        return _joined_in_density(node, operand)
     return NONE
+
+
+def _joined_in_density(node: Node, operand: int) -> Plates:
+    """The plates of an operand that lie along an event or among the components, or meet another axis of the batch."""
+    value, first = node.inputs[operand], node.inputs[0].type
+    batch = value.type.batch if isinstance(value.type, DistType) else value.tensor.dims
+    apart = batch
+    if node.op.name == "dist.mixture":
+        apart = batch[:-1]
+    elif isinstance(first, DistType) and isinstance(value.type, TensorType):
+        apart = batch[: len(batch) - len(first.event)]
+    result = node.results[0].type
+    laid = result.batch if isinstance(result, DistType) else node.results[0].tensor.dims
+    return frozenset(plates_of(dims_of(value)[len(apart) :])) | _laid_elsewhere(apart, laid)
 
 
 def _laid_elsewhere(dims: Dims, result: Dims) -> Plates:
@@ -159,6 +179,13 @@ def _contracted(node: Node, operand: int) -> Sequence[int]:
 def _matrices(node: Node, operand: int) -> Sequence[int]:
     rank = node.inputs[operand].tensor.rank
     return (rank - 2, rank - 1)
+
+
+@MIXED_AXES.rule("dist.reshape_event")
+def _turned(node: Node, operand: int) -> Sequence[int]:
+    d = node.inputs[0].type
+    assert isinstance(d, DistType)
+    return range(len(d.batch), len(d.batch) + len(d.event))
 
 
 @MIXED_AXES.rule("dist.independent")

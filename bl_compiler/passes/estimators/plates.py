@@ -1,11 +1,13 @@
 """The plate analysis: what each value of a graph depends on, and where elements of a plate come to meet.
 
-Three facts, each from one pass over the nodes:
+Four facts, from one pass down and one pass up over the nodes:
 
 * `draws`: the sites whose draws a value depends on.
 * `additive`: whether a value reaches the outputs only as a term of a sum whose expectation alone matters (the loss and
   its parts), with coefficients free of draws. How such terms of different examples are correlated changes no
   expectation.
+* `apart`: whether a value without plates is used for nothing but such terms, never together with values of examples: a
+  log density in a Monte Carlo divergence, say.
 * `meeting`: for a value with an axis for a plate, the first node on a way down from it that mixes the plate's elements
   and gives something that is not additive, with the way to it. None means that element b of everything computed from
   the value depends on element b of the value alone.
@@ -59,6 +61,7 @@ class Plates:
     root: Graph
     draws: dict[Value, Sites] = field(default_factory=dict)
     additive: set[Value] = field(default_factory=set)
+    apart: set[Value] = field(default_factory=set)
     meetings: dict[Value, dict[str, Meeting]] = field(default_factory=dict)
 
     def meeting(self, value: Value, plates: Iterable[str]) -> Meeting | None:
@@ -137,6 +140,8 @@ def _descend(
     for value in reversed([*graph.args, *(result for node in graph.nodes for result in node.results)]):
         additive = outputs.get(value, True)
         below = dict(meetings.get(value, {}))
+        if not plates_in(value) and value not in outputs and all(is_apart(facts, u) for u, _ in users.get(value, ())):
+            facts.apart.add(value)
         for user, operand in users.get(value, ()):
             if user not in entered:
                 entered[user] = _enter(facts, user)
@@ -146,6 +151,13 @@ def _descend(
             facts.additive.add(value)
         if below:
             facts.meetings[value] = below
+
+
+def is_apart(facts: Plates, node: Node) -> bool:
+    """Whether a node reads no examples and gives nothing but terms of the objective, or what only they are made of."""
+    if regions_of(node) or not node.results or any(plates_in(value) for value in (*node.inputs, *node.results)):
+        return False
+    return all(result in facts.additive or result in facts.apart for result in node.results)
 
 
 def _enter(facts: Plates, node: Node) -> Mapping[int, Value]:
@@ -177,6 +189,8 @@ def _keeps_additive(facts: Plates, node: Node, operand: int, inside: Mapping[int
 
 def is_linear(node: Node, operand: int) -> bool:
     """Whether the node is linear in the operand, the others held fixed."""
+    if node.op.name == "math.cast" and not node.results[0].tensor.dtype.is_float:
+        return False
     names = node.op.operands
     name = names[operand] if operand < len(names) and not names[operand].endswith("*") else names[-1]
     return name in node.op.linear or name.rstrip("?") in node.op.linear

@@ -17,7 +17,7 @@ from bl_compiler.ir.walk import regions_of
 from bl_compiler.passes.estimators.contraction import Contraction, contraction_of
 from bl_compiler.passes.estimators.decisions import Reason
 from bl_compiler.passes.estimators.mixing import plates_in
-from bl_compiler.passes.estimators.plates import Plates, is_linear
+from bl_compiler.passes.estimators.plates import Plates, is_apart, is_linear
 
 Path = tuple[tuple[Node, int], ...]
 """Maps between a draw and a use, each with the operand that comes from the draw, outermost last."""
@@ -60,79 +60,81 @@ class Uses:
         return tuple(dict.fromkeys(name for use in self.linear for name in use.contraction.plate_names))
 
 
-def uses_of(facts: Plates, draw: Node) -> Uses:
-    """Follow the value of a draw."""
+def uses_of(facts: Plates, draw: Node, *, copies: bool = False) -> Uses:
+    """Follow the value of a draw.
+
+    Args:
+        facts: The plate analysis of its graph.
+        draw: A `random.draw`.
+        copies: Whether to follow it through everything that can be done to copies of it one by one, linear or not.
+    """
     found = Uses(draw)
-    site = draw.site or ""
     graph = facts.graph
     named: dict[Value, list[str]] = {}
     for output in graph.outputs:
         named.setdefault(output.value, []).append(output.name)
-    stack: list[tuple[Value, Path]] = [(draw.result, ())]
-    while stack:
-        value, path = stack.pop()
+    search = _Search(facts, found, draw.site or "", copies, [(draw.result, ())])
+    while search.stack:
+        value, path = search.stack.pop()
         for name in named.get(value, ()):
             found.blocked.append(Reason(f"its value is the output `{name}`", draw.span))
         for node in dict.fromkeys(graph.users.get(value, ())):
-            positions = [i for i, v in enumerate(node.inputs) if v is value]
-            _enter(facts, found, node, positions, path, site, stack)
+            search.enter(node, [i for i, v in enumerate(node.inputs) if v is value], path)
     return found
 
 
-def _enter(
-    facts: Plates,
-    found: Uses,
-    node: Node,
-    positions: list[int],
-    path: Path,
-    site: str,
-    stack: list[tuple[Value, Path]],
-) -> None:
-    if regions_of(node):
-        found.blocked.append(Reason("it is used inside repeated draws or a loop", node.span))
-        return
-    operand = positions[0]
-    others = [v for i, v in enumerate(node.inputs) if i not in positions]
-    # A value of examples may depend on the draw: each example then sees its own weight here and there.
-    if len(positions) > 1 or any(site in facts.draws.get(v, ()) and not plates_in(v) for v in others):
-        if _is_term(facts, node, site, ()):
-            found.terms.append((node, operand, path))
+@dataclass
+class _Search:
+    """A search on its way: values that are still to be followed, and what was found."""
+
+    facts: Plates
+    found: Uses
+    site: str
+    copies: bool
+    stack: list[tuple[Value, Path]]
+
+    def enter(self, node: Node, positions: list[int], path: Path) -> None:
+        """Enter a node that reads a value of the search at these operands."""
+        operand = positions[0]
+        if regions_of(node):
+            self._block("it is used inside repeated draws or a loop", node)
+        elif is_apart(self.facts, node):
+            self.found.terms.append((node, operand, path))
+        elif len(positions) > 1 or self._tangled(node, positions):
+            self._block(f"`{node.op.name}` combines it with a value that depends on it", node)
+        elif any(plates_in(result) for result in node.results):
+            self._meet(node, operand, path)
+        elif _is_map(node, operand) or (self.copies and is_liftable(node, operand)):
+            self.stack.append((node.results[0], (*path, (node, operand))))
         else:
-            found.blocked.append(Reason(f"`{node.op.name}` combines it with a value that depends on it", node.span))
-        return
-    meets = any(plates_in(result) for result in node.results)
-    if not meets and _is_map(node, operand):
-        stack.append((node.results[0], (*path, (node, operand))))
-    elif not meets and _is_term(facts, node, site, others):
-        found.terms.append((node, operand, path))
-    else:
-        contraction = contraction_of(node, operand) if meets and is_contraction(node, operand) else None
-        if contraction is not None:
-            found.linear.append(Use(contraction, path))
-            for each, position in path:
-                for i, other in enumerate(each.inputs):
-                    found.factors.update(facts.draws.get(other, ()) if i != position else ())
-        elif is_linear(node, operand) or node.op.name in ("math.add", "math.sub"):
-            found.blocked.append(Reason(f"no estimator knows the way of a weight through `{node.op.name}`", node.span))
-        else:
-            found.blocked.append(Reason(f"it enters `{node.op.name}`, which is not linear in it", node.span))
+            self._block(f"it enters `{node.op.name}`, which is not linear in it", node)
 
+    def _tangled(self, node: Node, positions: list[int]) -> bool:
+        """Whether another operand depends on the draw, and not as a value of examples with weights of their own."""
+        others = [v for i, v in enumerate(node.inputs) if i not in positions]
+        return any(self.site in self.facts.draws.get(v, ()) and not plates_in(v) for v in others)
 
-def is_contraction(node: Node, operand: int) -> bool:
-    """Whether the node is linear in the operand, or adds it."""
-    return is_linear(node, operand) or node.op.name in ("math.add", "math.sub")
+    def _meet(self, node: Node, operand: int, path: Path) -> None:
+        known = is_linear(node, operand) or node.op.name in ("math.add", "math.sub")
+        contraction = contraction_of(node, operand) if known else None
+        if contraction is None:
+            text = f"no estimator knows the way of a weight through `{node.op.name}`"
+            self._block(text if known else f"it enters `{node.op.name}`, which is not linear in it", node)
+            return
+        self.found.linear.append(Use(contraction, path))
+        for each, position in path:
+            for i, other in enumerate(each.inputs):
+                self.found.factors.update(self.facts.draws.get(other, ()) if i != position else ())
 
-
-def _is_term(facts: Plates, node: Node, site: str, others: tuple[Value, ...] | list[Value]) -> bool:
-    """Whether all the node gives is a term of the objective without examples, apart from any other use of the draw."""
-    apart = all(result in facts.additive and not plates_in(result) for result in node.results)
-    return bool(node.results) and apart and not any(site in facts.draws.get(v, ()) for v in others)
+    def _block(self, text: str, node: Node) -> None:
+        self.found.blocked.append(Reason(text, node.span))
 
 
 _MAPS = (
     *("tensor.transpose", "tensor.reshape", "tensor.slice", "tensor.reverse", "tensor.broadcast"),
     *("math.neg", "math.mul", "math.div", "math.cast", "math.sum", "math.mean", "linear.einsum"),
 )
+_ONE_BY_ONE = ("math.add", "math.sub", "math.mul", "math.div", "math.pow", "math.max", "math.min")
 
 
 def _is_map(node: Node, operand: int) -> bool:
@@ -141,6 +143,18 @@ def _is_map(node: Node, operand: int) -> bool:
     if node.op.name not in _MAPS or not is_linear(node, operand) or not isinstance(result.type, TensorType):
         return False
     return result.type.dtype.is_float
+
+
+def is_liftable(node: Node, operand: int) -> bool:
+    """Whether a node without plates can be applied to copies of an operand on a new first axis (see `lifting`)."""
+    if node.op.name == "tensor.take":
+        return operand == 1 and node.attrs.integer("axis") == 0 and node.inputs[1].tensor.rank == 0
+    elementwise = node.op.name.startswith("math.") and len(node.op.operands) == 1 and not node.attrs.keys() - _NUMBERS
+    return elementwise or node.op.name in _ONE_BY_ONE or _is_map(node, operand)
+
+
+_NUMBERS = {"approximate", "alpha", "slope", "dtype"}
+"""Attributes of elementwise ops that say nothing of axes."""
 
 
 def duplicates(node: Node, operand: int) -> bool:
