@@ -11,7 +11,6 @@ from bl_compiler.cli.tables import table
 
 if TYPE_CHECKING:
     from bl_compiler.driver.explain_elbo import Row, Table
-    from bl_compiler.ir.graph import Node
 
 _PARTS = {"likelihood": "likelihood", "weight": "log weight", "kl": "KL", "prior": "log prior"}
 
@@ -60,13 +59,7 @@ def _notes(found: Table) -> list[str]:
         )
     if any(row.repeated for row in found.rows):
         notes.append(f"terms that depend on draws are means over {goal.samples} draws")
-    if goal.kind == "mle" and any(_has_prior(node) for node in found.module.functions["model"].nodes):
-        notes.append("`mle` leaves priors and posteriors out of the loss")
     return notes
-
-
-def _has_prior(node: Node) -> bool:
-    return node.op.name in ("model.sample", "model.point")
 
 
 def _totals(found: Table) -> str:

@@ -50,6 +50,8 @@ def run(code: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[st
         ["check", "model.blg"],
         ["fmt", "--check", "model.blg"],
         ["explain", "BLC0203"],
+        ["explain", "model.blg"],
+        ["explain", "model.blg", "--elbo"],
         ["list", "codes"],
         ["list", "passes"],
         ["list", "layers"],
