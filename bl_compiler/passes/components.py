@@ -30,8 +30,10 @@ def component_mean(frame: Frame, node: Node) -> Value | None:
     ):
         return None
     family = FAMILIES.get(made.op.name.removeprefix("dist."))
+    if family is None or family.event_ndim:
+        return None
     index = _index(frame.model, made)
-    if family is None or family.event_ndim or index is None or not is_uniform_index(frame.model, index):
+    if index is None or not is_uniform_index(frame.model, index):
         return None
     b = frame.builder
     whole = [frame.value(_taken_from(frame.model, v, index) or v) for v in made.inputs]
