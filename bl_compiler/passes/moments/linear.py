@@ -102,6 +102,8 @@ def _sum(cx: Reading, node: Node) -> Law:
 def _same(cx: Reading, node: Node) -> Law:
     (x,) = node.inputs
     law, stopped = cx.laws[x], node.op.name == "math.stop_gradient"
+    if not node.result.tensor.dtype.is_float:
+        raise Refusal("an uncertain value rounded to integers has no moments in closed form")
 
     def second(em: Emitter, axes: Axes) -> Value:
         found = em.second(x, axes)

@@ -73,7 +73,7 @@ def product_law(cx: Reading, node: Node, factors: Sequence[Factor], result: str,
         for axis, s in enumerate(result)
         if s not in plates | {UNIT} and any(_is_dense(cx, f, s) for f in uncertain)
     )
-    product = _Product(cx, tuple(factors), result, frozenset(plates), scale, node)
+    product = _Product(cx, tuple(factors), result, scale, node)
     gaussian = len(laws) == 1 and laws[0].gaussian
     return Law(node, sources, product.second, dense, gaussian)
 
@@ -105,7 +105,6 @@ class _Product:
     cx: Reading
     factors: tuple[Factor, ...]
     result: str
-    plates: frozenset[str]
     scale: float
     node: Node
 
@@ -129,8 +128,8 @@ class _Product:
         """The term with the covariance of factor `j`."""
         own, law = self.factors[j], self.cx.laws[self.factors[j].value]
         independent = {s for a, s in enumerate(own.letters) if a not in law.dense and s != UNIT}
-        # Letters whose two copies agree in this term.
-        tied = self.plates | independent | {s for s in letters if s not in copies}
+        # Letters whose two copies agree in this term, plates among them: no copies of those are ever asked for.
+        tied = independent | {s for s in letters if s not in copies}
         parts: list[Labelled] = []
         for i, factor in enumerate(self.factors):
             if i == j:
@@ -144,12 +143,12 @@ class _Product:
         parts += [Labelled(em.eye(sizes[s], dtype), s + s.upper()) for s in copies if s in tied]
         return em.einsum(parts, letters + "".join(s.upper() for s in copies))
 
-    def _second(self, em: Emitter, factor: Factor, tied: set[str] | frozenset[str]) -> Labelled:
+    def _second(self, em: Emitter, factor: Factor, tied: set[str]) -> Labelled:
         axes = self._untied(factor, tied)
         found = em.second(factor.value, axes)
         return self._squeezed(em, factor, found, axes)
 
-    def _raw(self, em: Emitter, factor: Factor, tied: set[str] | frozenset[str]) -> Labelled:
+    def _raw(self, em: Emitter, factor: Factor, tied: set[str]) -> Labelled:
         """The second moment of a factor."""
         axes = self._untied(factor, tied)
         spread, mean = em.second(factor.value, axes), em.value(factor.value)
@@ -158,7 +157,7 @@ class _Product:
         squares = b.binary("mul", left, right) if axes else em.squared(mean)
         return self._squeezed(em, factor, b.binary("add", spread, squares), axes)
 
-    def _pair(self, em: Emitter, factor: Factor, tied: set[str] | frozenset[str]) -> list[Labelled]:
+    def _pair(self, em: Emitter, factor: Factor, tied: set[str]) -> list[Labelled]:
         """The product of a factor's mean with its copy."""
         mean = em.value(factor.value)
         if factor.inverse:
@@ -172,7 +171,7 @@ class _Product:
         return [first, Labelled(first.value, "".join(s if s in tied else s.upper() for s in first.letters))]
 
     @staticmethod
-    def _untied(factor: Factor, tied: set[str] | frozenset[str]) -> Axes:
+    def _untied(factor: Factor, tied: set[str]) -> Axes:
         return frozenset(a for a, s in enumerate(factor.letters) if s != UNIT and s not in tied)
 
     @staticmethod
