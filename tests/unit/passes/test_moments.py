@@ -14,6 +14,7 @@ from bl_compiler.passes.estimators.decisions import Reason
 from bl_compiler.passes.moments import laws
 from bl_compiler.passes.moments.integrate import Moments, deterministic_reasons, marked
 from bl_compiler.passes.pipeline import Pipeline
+from tests.support.ir_text import graph as named
 from tests.support.lowering import lowered
 
 HEADER = """
@@ -222,6 +223,34 @@ def test_refused_with_the_reason(name: str) -> None:
     found = texts(body)
     assert any(text.startswith(wanted) for text in found), found
     assert drawn(run(model(body))[0].functions["train"]) >= {"a/kernel"}
+
+
+def test_statistics_of_batches_are_those_of_draws() -> None:
+    """In training the running statistics are taken of values that are drawn; in prediction they are known numbers."""
+    body = 'observe y ~ Normal(x |> dense(3, name="a") |> batch_norm |> dense(1) |> squeeze(axis=-1), 1)'
+    assert any(text.startswith("the statistic `") for text in texts(body))
+    assert texts(body, entry="predict") == []
+    assert drawn(run(model(body))[0].functions["predict"]) == set()
+
+
+def test_a_reshape_that_mixes_examples_has_no_variance() -> None:
+    graph = named(
+        """
+        %w = model.input() {key="w", type=f32[4, 2]}
+        %one = tensor.const() {dtype=!f32, value=1.0}
+        %d = dist.Normal(%w, %one)
+        %e = dist.expand(%d) {dims=(<batch@4>, <2>)}
+        %z = random.draw(%e) {estimator="deterministic"} @z
+        %flat = tensor.reshape(%z) {dims=(<2>, <batch@4>)}
+        %y = math.square(%flat)
+        return value:y = %y
+    """,
+        function="predict",
+    )
+    found = deterministic_reasons(graph, draw(graph, "z"), CORE_OPS)
+    assert [reason.text for reason in found] == [
+        "`math.square` needs the variance of its argument, and a reshape mixes examples"
+    ]
 
 
 def test_other_entry_points_ask_for_the_draws_themselves() -> None:
