@@ -5,12 +5,14 @@ The table in docs/estimators.md is printed from here, and tests/stat/test_exactn
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 
 from bl_compiler.ir.estimators import AUTO, Estimator
 from bl_compiler.ir.graph import Module
 from bl_compiler.ir.ops import CORE_OPS
+from bl_compiler.ir.walk import with_attrs
 from bl_compiler.passes.base import PassContext
 from bl_compiler.passes.entries import derive_entries
 from bl_compiler.passes.estimators.choice import judge
@@ -104,28 +106,52 @@ KINDS: dict[str, Kind] = {
 }
 """Ways in which weights are used."""
 
-POSTERIORS: dict[str, tuple[str, str]] = {
-    "Normal": ("Normal(0, 1)", "mean_field(init_scale=0.4)"),
-    "Laplace": ("Laplace(0, 1)", "mean_field(family=Laplace, init_scale=0.4)"),
-    "Gumbel": ("Normal(0, 1)", "mean_field(family=Gumbel, init_scale=0.4)"),
-    "LogNormal": ("LogNormal(0, 1)", "mean_field(init_scale=0.4)"),
-    "full_rank": ("Normal(0, 1)", "full_rank(init_scale=0.4)"),
-    "low_rank": ("Normal(0, 1)", "low_rank(rank=2, init_scale=0.4)"),
-    "matrix_normal": ("Normal(0, 1)", "matrix_normal(init_scale=0.4)"),
+
+@dataclass(frozen=True)
+class Posterior:
+    """A posterior.
+
+    Attributes:
+        prior: the prior.
+        by: what follows `by`.
+        part: the path of the draw under the weight's, where it is not the weight's own.
+    """
+
+    prior: str
+    by: str
+    part: str = ""
+
+
+POSTERIORS: dict[str, Posterior] = {
+    "Normal": Posterior("Normal(0, 1)", "mean_field(init_scale=0.4)"),
+    "Laplace": Posterior("Laplace(0, 1)", "mean_field(family=Laplace, init_scale=0.4)"),
+    "Gumbel": Posterior("Normal(0, 1)", "mean_field(family=Gumbel, init_scale=0.4)"),
+    "LogNormal": Posterior("LogNormal(0, 1)", "mean_field(init_scale=0.4)"),
+    "full_rank": Posterior("Normal(0, 1)", "full_rank(init_scale=0.4)"),
+    "low_rank": Posterior("Normal(0, 1)", "low_rank(rank=2, init_scale=0.4)"),
+    "matrix_normal": Posterior("Normal(0, 1)", "matrix_normal(init_scale=0.4)"),
+    "variational_dropout": Posterior("LogUniform()", "variational_dropout"),
+    "dropout, mask": Posterior("Normal(0, 1)", "dropout(0.3)", "mask"),
+    "rank1, input factor": Posterior("Normal(0, 1)", "rank1", "r"),
+    "rank1, output factor": Posterior("Normal(0, 1)", "rank1", "s"),
+    "batch_ensemble, member": Posterior("Normal(0, 1)", "batch_ensemble(3)", "member_3"),
+    "horseshoe, weight": Posterior("Normal(0, 1)", "horseshoe"),
+    "horseshoe, local scale": Posterior("Normal(0, 1)", "horseshoe", "local_scale"),
+    "horseshoe, global scale": Posterior("Normal(0, 1)", "horseshoe", "global_scale"),
 }
-"""Posteriors: the prior, and what follows `by`."""
+"""Posteriors, and the draws that they consist of."""
 
 
 def program(kind: str, posterior: str, estimator: Estimator = AUTO) -> str:
     """The text of a cell; its output is `h`, its likelihood depends on all of it."""
-    k, (prior, by) = KINDS[kind], POSTERIORS[posterior]
+    k, p = KINDS[kind], POSTERIORS[posterior]
     using = "" if estimator == AUTO else f" using {estimator}"
     return f"""
 model cell {{
   plate batch[{BATCH}] of 40
   input x: {k.x}
   input y: f32[batch]
-  believe {k.roles} ~ {prior} by {by}{using}
+  believe {k.roles} ~ {p.prior} by {p.by}{using}
   {k.before}
   let h = {k.value}
   predict h = h
@@ -148,8 +174,58 @@ def sites(module: Module, entry: str = "train") -> dict[str, Site]:
     return {site.name: site for site in found if not site.local}
 
 
-def cell(kind: str, posterior: str, estimator: Estimator) -> Verdict:
-    """The verdict on an estimator for the weight of a cell."""
-    weights = {name: site for name, site in sites(entries(kind, posterior)).items() if KINDS[kind].site in name}
-    (site,) = weights.values()
-    return judge(site, estimator, CORE_OPS)
+def draw_of(kind: str, posterior: str, entry: str = "train") -> Site | None:
+    """The draw of a cell; None where the posterior has none for that weight."""
+    path = f"/{KINDS[kind].site}" + (f"/{POSTERIORS[posterior].part}" if POSTERIORS[posterior].part else "")
+    found = sites(entries(kind, posterior), entry)
+    return next((site for name, site in found.items() if name.endswith(path) or name == path.split("/")[-1]), None)
+
+
+@cache
+def cell(kind: str, posterior: str, estimator: Estimator) -> Verdict | None:
+    """The verdict on an estimator for the draw of a cell; None where there is no such draw."""
+    site = draw_of(kind, posterior)
+    return None if site is None else judge(site, estimator, CORE_OPS)
+
+
+def marked(kind: str, posterior: str, estimator: Estimator) -> Module:
+    """The entry points of a cell with its draw marked, in each of them."""
+    module = entries(kind, posterior)
+    functions = dict(module.functions)
+    for entry in ("train", "predict"):
+        site = draw_of(kind, posterior, entry)
+        assert site is not None
+        node = with_attrs(site.draw, site.draw.attrs.with_(estimator=str(estimator)))
+        graph = functions[entry]
+        functions[entry] = graph.replace(nodes=[node if n is site.draw else n for n in graph.nodes])
+    return module.with_functions(functions)
+
+
+def table() -> str:
+    """The exactness table in Markdown: a table for each way of use, a row for each draw, and the reasons below."""
+    notes: dict[str, int] = {}
+    lines: list[str] = []
+    for kind in KINDS:
+        title = KINDS[kind].title
+        lines += [f"| {title} | " + " | ".join(f"`{e.name}`" for e in ESTIMATORS) + " |", "|---" * 5 + "|"]
+        for posterior in POSTERIORS:
+            verdicts = [cell(kind, posterior, e) for e in ESTIMATORS]
+            cells = [_shown(v, notes) for v in verdicts if v is not None]
+            if cells:
+                lines.append(f"| {posterior} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join([*lines, *(f"{number}. {text}" for text, number in notes.items())]) + "\n"
+
+
+def _shown(found: Verdict, notes: dict[str, int]) -> str:
+    if found.exact:
+        return "exact"
+    numbers = sorted({notes.setdefault(_general(reason.text), len(notes) + 1) for reason in found.reasons})
+    return "no: " + ", ".join(map(str, numbers))
+
+
+def _general(text: str) -> str:
+    """A reason without the names and sizes of one program."""
+    text = re.sub(r" along \[.*?\]", "", text)
+    text = re.sub(r"the posterior \w+ is", "the posterior is", text)
+    return re.sub(r"a draw from [\w()]+ (is|are)", r"a draw from such a posterior \1", text)
