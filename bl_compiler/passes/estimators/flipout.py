@@ -66,7 +66,7 @@ def _use(b: GraphBuilder, get: Get, site: Site, use: Use, made: _Signs) -> Value
         if axis not in made.by_axis:
             made.by_axis[axis] = _signs(b, site, use, axis, node.inputs[c.operand] if single else site.draw.result)
         if place.operand is None:
-            after.append(_laid(b, made.by_axis[axis], c.plates, place, c.dims))
+            after.append(_laid(b, made.by_axis[axis], _plate_axes(use, c.dims), place, c.dims))
         else:
             x = operands[place.operand]
             plates = _plate_axes(use, x.tensor.dims)
@@ -86,15 +86,16 @@ def _times(b: GraphBuilder, x: Value, signs: list[Value]) -> Value:
 
 
 def _plate_axes(use: Use, dims: Dims) -> tuple[int, ...]:
-    """The axes of an operand for the plates of the result, in the result's order."""
+    """The axes of an operand or the result for the plates of the result, in the order of `_signs`."""
     place = {d.name: i for i, d in enumerate(dims) if d.is_plate}
-    return tuple(place[name] for name in use.contraction.plate_names)
+    return tuple(place[name] for name in sorted(use.contraction.plate_names))
 
 
 def _signs(b: GraphBuilder, site: Site, use: Use, axis: int, weight: Value) -> Value:
     """Signs for each example and each index along an axis of the weight."""
-    plates = tuple(use.contraction.dims[a] for a in use.contraction.plates)
-    dims = (*plates, Dim(weight.tensor.dims[axis].size))
+    # Uses may have their plates in different orders, and share the signs.
+    plates = {d.name: d for d in use.contraction.dims if d.is_plate}
+    dims = (*(plates[name] for name in sorted(use.contraction.plate_names)), Dim(weight.tensor.dims[axis].size))
     return b.add("random.sign", dims=dims, dtype=weight.tensor.dtype, site=f"{site.draw.site}/signs_{axis}")
 
 
