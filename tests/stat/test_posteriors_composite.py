@@ -6,111 +6,33 @@ Expected values are closed forms, enumerations or quadrature in float64; draws a
 from __future__ import annotations
 
 import math
-from functools import cache
 from itertools import product
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
 import pytest
-from scipy import integrate, optimize, stats
+from scipy import integrate, stats
 
-from bl_compiler.backends.jax.program import Program
-from bl_compiler.backends.reference.noise import FixedNoise, GeneratorNoise
-from bl_compiler.backends.reference.program import ReferenceProgram
-from bl_compiler.backends.reference.rules_tensor import constrain, unconstrain
-from tests.support.compiling import compiled, program
-
-Array = npt.NDArray[np.float64]
-Arrays = dict[str, Array]
-
-INS, OUTS, DRAWS = 3, 4, 10_000
-LIMIT = 4.5
-"""In standard errors: one false alarm in 150 000 comparisons, which fixed seeds make reproducible."""
-EYE = {"x": np.eye(INS, dtype=np.float32)}
-KERNEL = "w/dense/kernel"
-
-
-def text(posterior: str, prior: str = "Normal(0, 1)", more: str = "") -> str:
-    """A model whose prediction `w` is the kernel of a layer."""
-    return (
-        f"model m {{ input x: f32[{INS}, {INS}]\n {more}\n believe kernel ~ {prior} by {posterior}\n"
-        f" predict w = x |> dense({OUTS}, use_bias=false) }}"
-    )
-
-
-@cache
-def program_of(posterior: str, prior: str = "Normal(0, 1)", more: str = "") -> Program:
-    return program(text(posterior, prior, more), level=0)
-
-
-@cache
-def reference_of(posterior: str, prior: str = "Normal(0, 1)", more: str = "") -> ReferenceProgram:
-    optimized = compiled(text(posterior, prior, more), level=0).optimized
-    assert optimized is not None
-    return ReferenceProgram(optimized.module)
-
-
-def parameters(reference: ReferenceProgram, seed: int = 5) -> Arrays:
-    """Constrained parameters that are all different: locations around their start, scales from 0.05 to 0.6."""
-    rng = np.random.default_rng(seed)
-    found: Arrays = {}
-    for path, value in sorted(reference.init(1).items()):
-        around = 0.4 * rng.normal(size=value.shape)
-        found[path] = rng.uniform(0.05, 0.6, value.shape) if path.endswith("/scale") else value + around
-    return found
-
-
-def raw(params: Arrays) -> Arrays:
-    return {
-        path: unconstrain(value, "positive", 0.0, 1.0) if path.endswith("/scale") else value
-        for path, value in params.items()
-    }
-
-
-def kl_of(posterior: str, prior: str = "Normal(0, 1)", **noise: object) -> tuple[float, Arrays, Program]:
-    """The exact part `kl` of the objective at some parameters, those, and the program, which agrees with it."""
-    reference, compiled_program = reference_of(posterior, prior), program_of(posterior, prior)
-    params = parameters(reference)
-    fixed = FixedNoise(noise, GeneratorNoise(0))  # type: ignore[arg-type]
-    expected = float(reference.run("train", raw(params), EYE, noise=fixed)["kl"])
-    if not noise:
-        trained = {k: jnp.asarray(v, jnp.float32) for k, v in raw(params).items()}
-        found = float(compiled_program.loss(trained, EYE, seed=0)[1]["kl"])
-        assert found == pytest.approx(expected, rel=1e-5)
-    return expected, params, compiled_program
-
-
-def draws(params: Arrays, of: Program, weights: str = "posterior", count: int = DRAWS) -> Arrays:
-    trained = {k: jnp.asarray(v, jnp.float32) for k, v in raw(params).items()}
-    found = of.sample(trained, 7, EYE, draws=count, weights=weights)  # type: ignore[arg-type]
-    return {k: np.asarray(v, np.float64) for k, v in found.items()}
-
-
-def check_moments(found: Array, mean: Array, variance: Array) -> None:
-    """The mean and variance of draws, by z-scores."""
-    count = len(found)
-    errors = found.std(axis=0) / math.sqrt(count)
-    assert np.all(np.abs(found.mean(axis=0) - mean) <= LIMIT * errors + 1e-5)
-    squares = (found - mean) ** 2
-    assert np.all(np.abs(squares.mean(axis=0) - variance) <= LIMIT * squares.std(axis=0) / math.sqrt(count) + 1e-6)
-
-
-def gauss_kl(loc: Array, scale: Array, mean: object = 0.0, width: object = 1.0) -> Array:
-    m, s = np.asarray(mean), np.asarray(width)
-    return np.asarray(np.log(s / scale) + (scale**2 + (loc - m) ** 2) / (2 * s**2) - 0.5)
-
-
-def log_normal_to_half_cauchy(loc: float, scale: float, width: float) -> float:
-    """KL by quadrature of its definition in log space."""
-    q, p = stats.norm(loc, scale), stats.halfcauchy(scale=width)
-    return float(
-        integrate.quad(
-            lambda y: q.pdf(y) * (q.logpdf(y) - p.logpdf(np.exp(y)) - y), loc - 12 * scale, loc + 12 * scale
-        )[0]
-    )
-
+from bl_compiler.backends.jax.checks import InputError
+from tests.support.compiling import program
+from tests.support.kernels import (
+    DRAWS,
+    EYE,
+    INS,
+    KERNEL,
+    LIMIT,
+    OUTS,
+    Array,
+    Arrays,
+    check_moments,
+    draws,
+    gauss_kl,
+    kl_of,
+    log_normal_to_half_cauchy,
+    program_of,
+    raw,
+)
 
 # --- dropout ---------------------------------------------------------------------------------------------------------
 
@@ -184,8 +106,6 @@ def test_variational_dropout_with_a_proper_prior() -> None:
 
 
 def test_nothing_is_drawn_from_an_improper_prior() -> None:
-    from bl_compiler.backends.jax.checks import InputError
-
     found = program_of("variational_dropout", "LogUniform()")
     with pytest.raises(InputError, match="improper"):
         found.sample(found.init(seed=0), 0, EYE, weights="prior")
@@ -280,99 +200,6 @@ def test_batch_ensemble_members() -> None:
     counts = np.bincount(index, minlength=MEMBERS)
     assert np.all(np.abs(counts - DRAWS / MEMBERS) <= LIMIT * math.sqrt(DRAWS * 2) / MEMBERS)
     np.testing.assert_allclose(drawn["w"], np.stack(weights)[index], rtol=1e-5)
-
-
-# --- priors that follow the posterior --------------------------------------------------------------------------------
-
-
-def test_tied_mean_penalizes_the_spread_alone() -> None:
-    kl, params, _ = kl_of("mean_field(tied_mean=true)", "Normal(0, 0.5)")
-    scale = params[f"{KERNEL}/scale"]
-    assert kl == pytest.approx((np.log(0.5 / scale) + scale**2 / (2 * 0.25) - 0.5).sum(), rel=1e-12)
-
-
-def bayes_objective(loc: Array, scale: Array, variance: float, mean: float = 0.3) -> float:
-    """KL(q ‖ N(mean, variance)) - log of the hyperprior."""
-    return float(
-        gauss_kl(loc, scale, mean, math.sqrt(variance)).sum() - stats.invgamma(2.01, scale=0.101).logpdf(variance)
-    )
-
-
-def test_empirical_bayes_takes_the_best_scale() -> None:
-    kl, params, found = kl_of("mean_field(empirical_bayes=true)", "Normal(0.3)")
-    loc, scale = params[f"{KERNEL}/loc"], params[f"{KERNEL}/scale"]
-    best = optimize.minimize_scalar(lambda v: bayes_objective(loc, scale, v), bounds=(1e-4, 10), method="bounded")
-    assert kl == pytest.approx(best.fun, rel=1e-9)
-    assert all(kl <= bayes_objective(loc, scale, v) for v in (0.01, 0.1, 0.5, 1.0, 3.0))
-    # The scale moves with the parameters, and at the best one that does not show in the gradient.
-    trained = {k: jnp.asarray(v, jnp.float32) for k, v in raw(params).items()}
-    slope = jax.grad(lambda p: found.loss(p, EYE, seed=0)[0])(trained)[f"{KERNEL}/loc"]
-    np.testing.assert_allclose(slope, (loc - 0.3) / best.x, rtol=2e-3)
-
-
-def test_tied_empirical_bayes() -> None:
-    kl, params, _ = kl_of("mean_field(tied_mean=true, empirical_bayes=true)", "Normal(0)")
-    scale = params[f"{KERNEL}/scale"]
-    best = optimize.minimize_scalar(
-        lambda v: bayes_objective(np.zeros(()), scale, v, 0.0), bounds=(1e-4, 10), method="bounded"
-    )
-    assert kl == pytest.approx(best.fun, rel=1e-9)
-
-
-def test_a_trained_scale_of_the_prior_has_a_gradient() -> None:
-    more = "param width: f32[] = 0.8 in positive"
-    found = program_of("mean_field", "Normal(0, width)", more)
-    params = {**found.init(seed=0), f"{KERNEL}/scale": jnp.zeros((INS, OUTS))}
-    slope = float(jax.grad(lambda p: found.loss(p, EYE, seed=0)[0])(params)["width"])
-    loc, scale = np.asarray(params[f"{KERNEL}/loc"], np.float64), float(constrain(np.zeros(()), "positive", 0.0, 1.0))
-    width = 0.8
-    inner = 1 - math.exp(-width)  # of softplus at the raw value of `width`
-    expected = (1 / width - (scale**2 + loc**2) / width**3).sum() * inner
-    assert slope == pytest.approx(expected, rel=1e-3)
-
-
-# --- other families and priors ---------------------------------------------------------------------------------------
-
-MIXTURE = "Mixture(Categorical(probs=[0.25, 0.75]), Normal([0.0, 0.0], [1.0, 0.1]))"
-FAMILIES = {
-    "Laplace": stats.laplace,
-    "StudentT(df=4)": lambda m, s: stats.t(4, m, s),
-    "Logistic": stats.logistic,
-    "Gumbel": stats.gumbel_r,
-    "Normal": stats.norm,
-}
-
-
-def log_mixture(x: Array) -> Array:
-    parts = [math.log(0.25) + stats.norm(0, 1).logpdf(x), math.log(0.75) + stats.norm(0, 0.1).logpdf(x)]
-    return np.logaddexp(*parts)
-
-
-@pytest.mark.parametrize(
-    ("family", "prior"),
-    [*((family, "Normal(0, 1)") for family in FAMILIES), ("Normal", MIXTURE), ("Laplace", "Laplace(0, 1)")],
-)
-def test_divergences_of_families(family: str, prior: str) -> None:
-    """Exact where there is a closed form; otherwise the mean over draws is that of the integral."""
-    reference = reference_of(f"mean_field({family})", prior)
-    params = parameters(reference)
-    density = {MIXTURE: log_mixture, "Laplace(0, 1)": stats.laplace.logpdf}.get(prior, stats.norm.logpdf)
-    expected = 0.0
-    for m, s in zip(params[f"{KERNEL}/loc"].ravel(), params[f"{KERNEL}/scale"].ravel(), strict=True):
-        q = FAMILIES[family](m, s)
-        low, high = (q.ppf(1e-13), q.ppf(1 - 1e-13)) if "Student" not in family else (m - 900 * s, m + 900 * s)
-        points = sorted({0.0, float(m)})
-        term = lambda x, q=q: q.pdf(x) * (q.logpdf(x) - density(x))  # noqa: E731
-        expected += integrate.quad(term, low, high, points=points, limit=400)[0]
-    found = np.array([float(reference.run("train", raw(params), EYE, seed=seed)["kl"]) for seed in range(200)])
-    error = found.std() / math.sqrt(found.size)
-    assert abs(found.mean() - expected) <= LIMIT * error + 1e-5 * abs(expected)
-
-
-def test_a_positive_weight_is_log_normal() -> None:
-    kl, params, _ = kl_of("mean_field", "HalfCauchy(0.5)")
-    pairs = zip(params[f"{KERNEL}/loc"].ravel(), params[f"{KERNEL}/scale"].ravel(), strict=True)
-    assert kl == pytest.approx(sum(log_normal_to_half_cauchy(m, s, 0.5) for m, s in pairs), rel=1e-7)
 
 
 # --- training --------------------------------------------------------------------------------------------------------
