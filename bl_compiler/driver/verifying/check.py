@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import cached_property
 from typing import Any
 
@@ -32,9 +33,16 @@ from bl_compiler.driver.verifying.exact import (
     reference_runs,
 )
 from bl_compiler.driver.verifying.feeds import Feeds, trained_paths
-from bl_compiler.driver.verifying.graphs import draws_of, heaviest, random_outputs
+from bl_compiler.driver.verifying.graphs import (
+    draws_of,
+    heaviest,
+    is_approximate,
+    is_drawn_as,
+    random_outputs,
+    terms_of,
+)
 from bl_compiler.driver.verifying.layout import blocks_of
-from bl_compiler.driver.verifying.measure import Measure, measure_laws, measure_means, measure_summaries
+from bl_compiler.driver.verifying.measure import Measure, joined, measure_laws, measure_means, measure_summaries
 from bl_compiler.driver.verifying.report import Check
 from bl_compiler.driver.verifying.statistic import scores, threshold
 from bl_compiler.ir.graph import Graph, Module
@@ -75,6 +83,14 @@ class Effort:
         return int(np.random.SeedSequence([0x626C63, self.seed, number]).generate_state(1)[0])
 
 
+class _What(Enum):
+    """What is measured: the outputs, in `train` also what the likelihood makes of each example, or summaries."""
+
+    OUTPUTS = auto()
+    TERMS = auto()
+    SUMMARIES = auto()
+
+
 _SAME, _PILOT, _BEFORE, _AFTER = range(4)
 
 
@@ -95,11 +111,13 @@ class EntryCheck:
         self.entry = entry
         self.graph = module.functions[entry]
         self._module, self._feeds, self._effort, self._programs = module, feeds, effort, programs
+        self.approximate = is_approximate(self.graph)
         self._random = random_outputs(self.graph)
         self._free = frozenset(o.name for o in self.graph.outputs) - self._random
         self._trained = trained_paths(module) if entry == "train" else ()
         self._seeds = range(len(feeds.sites)) if entry == "log_joint" else range(RUNS)
         self._checked = ""
+        self._measured: dict[_What, tuple[Measure, Groups]] = {}
         self._verified: list[tuple[Graph, Groups]] = []
         self._number = 0
 
@@ -159,11 +177,10 @@ class EntryCheck:
 
     def after(self, module: Module, graph: Graph | None) -> list[Check]:
         """Checks of the graph that a pass made."""
-        names = {o.name for o in graph.outputs} if graph is not None else set()
-        missing = sorted({o.name for o in self.graph.outputs} ^ names)
-        if graph is None or missing:
-            return [Check(self.entry, "outputs", "relative", len(names), float("inf"), 0.0, ", ".join(missing))]
-        summarized = self._is_summarized(graph)
+        summarized = graph is not None and self._is_summarized(graph)
+        changed = self._other_outputs(graph, summarized=summarized)
+        if graph is None or changed:
+            return [Check(self.entry, "outputs", "relative", len(changed), float("inf"), 0.0, ", ".join(changed))]
         exact = self._reference(module, graph, summarized=summarized)
         found = [exact] if exact.compared else []
         if self.entry == "init":
@@ -177,7 +194,15 @@ class EntryCheck:
     def _is_summarized(self, graph: Graph) -> bool:
         """Whether moments of predictions have taken the place of draws."""
         free = self._random - random_outputs(graph)
-        return self.entry == "predict" and any(name.startswith(("mean:", "probs:")) for name in free)
+        return self.entry == "predict" and any(name.startswith(("mean:", "probs:", "value:")) for name in free)
+
+    def _other_outputs(self, graph: Graph | None, *, summarized: bool) -> list[str]:
+        """Names of outputs that came or went; all, if nothing is left."""
+        before = {output.name for output in self.graph.outputs}
+        after = {output.name for output in graph.outputs} if graph is not None else set()
+        # Where draws are integrated out, what the model predicts gets a variance that draws no longer show.
+        told = {f"variance:{name.removeprefix('value:')}" for name in before if name.startswith("value:")}
+        return sorted((before ^ after) - (told & after if summarized else set()))
 
     def _reference(self, module: Module, graph: Graph, *, summarized: bool) -> Check:
         runs = reference_runs(module, self.entry, graph, self._feeds, self._seeds)
@@ -214,37 +239,40 @@ class EntryCheck:
                     yield check
                     return
         self._verified = [(graph, found)]
-        if self._random:
-            yield from self._laws(program, summarized=summarized)
+        if self._random and not self.approximate:
+            yield from self._laws(graph, program, summarized=summarized)
 
     # --- laws --------------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def _measure(self) -> Measure:
-        if self.entry == "train":
-            ordered = [o.name for o in self.graph.outputs if o.name in self._random]
-            return measure_means([*ordered, *(GRADIENT + p for p in self._trained)], self._pilot, self._effort.seed)
-        return measure_laws(self._blocks, self._pilot)
+    def _measure(self, what: _What) -> Measure:
+        if self.entry != "train":
+            blocks = blocks_of(self.graph, self._random, self._symbols, self._effort.seed)
+            return (measure_summaries if what is _What.SUMMARIES else measure_laws)(blocks, self._pilot)
+        ordered = [o.name for o in self.graph.outputs if o.name in self._random]
+        named = [*ordered, *(GRADIENT + path for path in self._trained)]
+        means = measure_means(named, self._pilot, self._effort.seed)
+        if what is not _What.TERMS:
+            return means
+        terms = Graph("terms", outputs=terms_of(self.graph))
+        blocks = blocks_of(terms, frozenset(o.name for o in terms.outputs), self._symbols, self._effort.seed)
+        return joined(means, measure_laws(blocks, self._pilot))
 
-    @cached_property
-    def _summary(self) -> Measure:
-        return measure_summaries(self._blocks, self._pilot)
+    def _yardstick(self, what: _What) -> tuple[Measure, Groups]:
+        """What is measured, and what the unoptimized program gives."""
+        if what not in self._measured:
+            measure = self._measure(what)
+            self._measured[what] = measure, self._groups(self._program, measure, _BEFORE)
+        return self._measured[what]
 
-    @cached_property
-    def _blocks(self) -> Any:
-        return blocks_of(self.graph, self._random, self._symbols, self._effort.seed)
+    def _what(self, graph: Graph, *, summarized: bool) -> _What:
+        """What can be measured of a graph."""
+        terms = [[(o.name, o.value.type) for o in terms_of(each)] for each in (graph, self.graph)]
+        if self.entry == "train" and terms[0] and terms[0] == terms[1] and is_drawn_as(graph, self.graph):
+            return _What.TERMS
+        return _What.SUMMARIES if summarized else _What.OUTPUTS
 
-    @cached_property
-    def _before_laws(self) -> Groups:
-        return self._groups(self._program, self._measure, _BEFORE)
-
-    @cached_property
-    def _before_summary(self) -> Groups:
-        return self._groups(self._program, self._summary, _BEFORE)
-
-    def _laws(self, program: EntryProgram, *, summarized: bool) -> Iterator[Check]:
-        measure = self._summary if summarized else self._measure
-        before = self._before_summary if summarized else self._before_laws
+    def _laws(self, graph: Graph, program: EntryProgram, *, summarized: bool) -> Iterator[Check]:
+        measure, before = self._yardstick(self._what(graph, summarized=summarized))
         # Every pass gets draws of its own, so that none is judged by what another has already been judged by.
         self._number += 1
         after = self._groups(program, measure, _AFTER + self._number)

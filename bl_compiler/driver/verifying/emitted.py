@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bl_compiler.driver.verifying.graphs import DRAW, draws_in_regions, open_draws, with_draws
+from bl_compiler.driver.verifying.graphs import DRAW, TERM, draws_in_regions, open_draws, terms_of, with_draws
 from bl_compiler.ir.graph import Graph, Module
 
 GRADIENT = "gradient:"
@@ -45,7 +45,8 @@ class EntryProgram:
         prefix = "state:" if entry == "train" else ""
         self.draws = () if self._written == "log_joint" else tuple(str(n.site) for n in open_draws(graph))
         self.every_draw_is_open = not draws_in_regions(graph)
-        shown = graph if self._written == "log_joint" else with_draws(graph, prefix)
+        terms = terms_of(graph) if entry == "train" else ()
+        shown = graph if self._written == "log_joint" else with_draws(graph, prefix, terms)
         self.emitted = emit_module(module.with_functions({self._written: shown}))
 
     @property
@@ -54,12 +55,13 @@ class EntryProgram:
         return self.emitted.text
 
     def one(self, params: Tree, inputs: Tree, sizes: Any, key: Any) -> Tree:
-        """The outputs of one draw by their names in the IR, and `draw:SITE`."""
+        """The outputs of one draw by their names in the IR, `draw:SITE`, and for `train` the terms."""
         if self._written == "predict":
             found: Tree = self.emitted.namespace["_predict"](params, inputs, key)
             return found
         loss, (metrics, states) = self.emitted.namespace["_train"](params, inputs, key, sizes, None)
-        named = {name if name.startswith(DRAW) else f"state:{name}": value for name, value in states.items()}
+        added = (DRAW, TERM)
+        named = {name if name.startswith(added) else f"state:{name}": value for name, value in states.items()}
         return {"loss": loss, **metrics, **named}
 
     def _with_gradients(self, params: Tree, inputs: Tree, sizes: Any, key: Any) -> Tree:

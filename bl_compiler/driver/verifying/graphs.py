@@ -15,6 +15,8 @@ from bl_compiler.ir.walk import backward_slice, effects_of, forward_slice, regio
 
 DRAW = "draw:"
 """Prefix of the outputs that `with_draws` adds."""
+TERM = "term:"
+"""Prefix of the outputs that `terms_of` gives."""
 
 
 def random_outputs(graph: Graph) -> frozenset[str]:
@@ -49,10 +51,47 @@ def draws_in_regions(graph: Graph) -> bool:
     return len(open_draws(graph)) < sum(node.op.effect is Effect.DRAWS for node in walk(graph))
 
 
-def with_draws(graph: Graph, prefix: str) -> Graph:
-    """The graph with an output `PREFIXdraw:SITE` for every draw outside regions."""
-    more = tuple(Output(f"{prefix}{DRAW}{node.site}", node.result) for node in open_draws(graph))
-    return Graph(graph.name, graph.nodes, graph.outputs + more, graph.args)
+def with_draws(graph: Graph, prefix: str, more: Iterable[Output] = ()) -> Graph:
+    """The graph with an output `PREFIXdraw:SITE` for every draw outside regions, and more, prefixed, too."""
+    draws = [Output(f"{DRAW}{node.site}", node.result) for node in open_draws(graph)]
+    added = tuple(Output(prefix + output.name, output.value) for output in (*draws, *more))
+    return Graph(graph.name, graph.nodes, graph.outputs + added, graph.args)
+
+
+def terms_of(graph: Graph) -> tuple[Output, ...]:
+    """What the likelihood makes of each example: log densities of data, and the random parameters of their laws.
+
+    Outputs of `train` average over examples, which hides how the numbers of one example go together. Named after the
+    place in the source, which passes keep; where several share a place, by their order.
+    """
+    drawn = [result for node in graph.nodes if Effect.DRAWS in effects_of(node) for result in node.results]
+    random = set(drawn) | {result for node in forward_slice(graph, drawn) for result in node.results}
+    found: dict[str, Output] = {}
+    for node in graph.of("prob.log_prob"):
+        if node.inputs[1] in random or not node.span.known:
+            continue
+        law = graph.producers.get(node.inputs[0])
+        while law is not None and law.op.name in ("dist.expand", "dist.independent"):
+            law = graph.producers.get(law.inputs[0])
+        named = [("log density", node.result)]
+        if law is not None and law.op.name != "dist.mixture":
+            named += zip(law.op.operands, law.inputs, strict=False)
+        for name, value in named:
+            if value in random and isinstance(value.type, TensorType) and value.type.plates:
+                place = f"{TERM}{name} at line {node.span.line}"
+                found[place if place not in found else f"{place} ({len(found)})"] = Output("", value)
+    return tuple(Output(name, output.value) for name, output in found.items())
+
+
+def is_approximate(graph: Graph) -> bool:
+    """Whether an estimator was asked for although it is not exact, so that passes may change laws."""
+    return any("(approximate)" in str(node.attrs.get("estimator", "")) for node in walk(graph))
+
+
+def is_drawn_as(graph: Graph, other: Graph) -> bool:
+    """Whether as much is drawn for the outputs: no draw was integrated out, nor folded into another."""
+    counts = [sum(draw[1] == "random.draw" for draw in draws_of(each)) for each in (graph, other)]
+    return counts[0] == counts[1]
 
 
 def heaviest(graph: Graph, sizes: Mapping[str, int]) -> int:

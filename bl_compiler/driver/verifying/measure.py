@@ -63,6 +63,13 @@ class Measure:
         return sum(statistic.allowance.size for statistic in self.statistics.values())
 
 
+def joined(first: Measure, second: Measure) -> Measure:
+    """The statistics of both, whose keys differ."""
+    both = {**first.statistics, **second.statistics}
+    assert len(both) == len(first.statistics) + len(second.statistics)
+    return Measure(both, lambda outputs: {**first.apply(outputs), **second.apply(outputs)})
+
+
 @dataclass(frozen=True)
 class _Block:
     """A block with its constants: centers and scales `[units, columns]`, those of shared outputs `[elements]`."""
@@ -116,12 +123,12 @@ def measure_summaries(blocks: Sequence[Block], pilot: Tree) -> Measure:
     found, rows = Measure(), []
     for number, block in enumerate(blocks):
         for part in block.parts:
-            name = part.name.removeprefix("mean:")
+            kind, _, name = part.name.partition(":")
             if part.name.startswith("variance:"):
                 continue
             x = np.asarray(pilot[part.name], np.float32)
             center, scale, allowance = _standard(x)
-            within = f"variance:{name}" if part.name.startswith("mean:") and f"variance:{name}" in pilot else None
+            within = f"variance:{name}" if kind in ("mean", "value") else None
             rows.append((f"{number}:{part.name}", part.name, within, center, scale))
             place = partial(_element, part.name)
             found.statistics[f"{number}:{part.name}:mean"] = Statistic("mean", allowance, place)
@@ -135,7 +142,7 @@ def _summary(key: str, name: str, within: str | None, center: Any, scale: Any, o
     x = (outputs[name] - center) / scale
     yield f"{key}:mean", x.mean(0)
     if not name.startswith("probs:"):
-        yield f"{key}:variance", (x**2 + (outputs[within] / scale**2 if within else 0.0)).mean(0)
+        yield f"{key}:variance", (x**2 + (outputs[within] / scale**2 if within and within in outputs else 0.0)).mean(0)
 
 
 def measure_means(names: Sequence[str], pilot: Tree, seed: int) -> Measure:

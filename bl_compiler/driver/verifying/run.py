@@ -87,11 +87,16 @@ def verify_entries(
     chosen = [name for name in entries.functions if not only or name in only]
     checks = {name: EntryCheck(entries, name, feeds, effort, programs) for name in chosen}
     notes = [f"`{name}` is not checked: its sites cannot be drawn" for name, c in checks.items() if not c.runnable]
+    notes += [f"laws of `{name}` are not compared: the model asks for an approximation" for name in _loose(checks)]
     runnable = {name: check for name, check in checks.items() if check.runnable}
     verdicts = list(_verdicts(entries, recorder.records, runnable, progress))
     missed = list(pipeline_of(options, registry))[len(recorder.records) :]
     verdicts += [Verdict(str(item), reached=False) for item in missed]
     return Report(entries.name, verdicts, draws, seed, ALARM, notes)
+
+
+def _loose(checks: dict[str, EntryCheck]) -> list[str]:
+    return [name for name, check in checks.items() if check.approximate]
 
 
 def _verdicts(

@@ -90,6 +90,46 @@ def test_other_streams_of_the_same_laws_pass(entry: str) -> None:
     assert any(check.measure == "score" for check in found.passes[1].checks)
 
 
+OWN = {
+    "flipout": (
+        """
+        model convolved {
+          plate batch[6] of 60
+          input x: f32[batch, 4, 4, 1]
+          input y: i32[batch]
+          believe kernel ~ Normal(0, 1) by mean_field using flipout
+          let logits = x |> conv2d(2, kernel_size=3) |> relu |> flatten |> dense(3)
+          observe y ~ Categorical(logits=logits)
+        }""",
+        ("train",),
+    ),
+    "moments": (
+        """
+        model integrated {
+          plate batch[6] of 60
+          input x: f32[batch, 5]
+          input y: f32[batch]
+          believe kernel, bias ~ Normal(0, 1) by mean_field using deterministic
+          observe y ~ Normal(x |> dense(1) |> squeeze, 0.5)
+        }""",
+        ("train", "predict"),
+    ),
+}
+"""Models that bring in estimators of the compiler: by pass, with the entry points it changes."""
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_estimators_of_the_compiler_pass(name: str) -> None:
+    text, entries = OWN[name]
+    stage = stages(text)
+    assert stage.module is not None
+    assert stage.entries is not None
+    found = verify(Task(stage.module, stage.entries), Options(), draws=512, only=entries)
+    assert found.fault is None, str(found)
+    made = {v.name: {c.measure for c in v.checks} for v in found.passes if v.changed}
+    assert made[name] == {"relative", "score"}
+
+
 # --- wrong passes ----------------------------------------------------------------------------------------------------
 
 SHOWS_IN = {
@@ -121,6 +161,14 @@ def test_a_wrong_pass_is_named(name: str) -> None:
     diagnostic = found.diagnostic()
     assert diagnostic is not None
     assert f"pass `{name}` changed what `{entry}` computes" in diagnostic.message
+
+
+def test_terms_of_single_examples_show_what_the_average_loss_hides() -> None:
+    found = report(DENSE, "too-wide", "train")
+    assert found.fault is not None
+    bad = {(check.kind, check.where.partition(" at line")[0]) for check in found.fault.checks if not check.ok}
+    assert ("variance", "term:logits") in bad
+    assert "mean" not in {kind for kind, _ in bad}
 
 
 def test_independent_noise_at_the_positions_of_one_example_is_caught() -> None:
