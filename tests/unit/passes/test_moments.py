@@ -167,6 +167,11 @@ def test_a_second_hidden_layer_is_an_approximation() -> None:
     assert reasons(f"observe y ~ Normal({TWO}, 1)", believe=APPROXIMATE, site="b/kernel") == ()
 
 
+def test_what_a_rectifier_gives_is_not_gaussian() -> None:
+    (found,) = texts('observe y ~ Normal(relu((x |> dense(5, name="a") |> relu) - 1) |> sum(axis=-1), 1)')
+    assert found == "`math.relu` of a value that is not Gaussian"
+
+
 def test_the_layers_after_the_first_are_exact_given_its_draw() -> None:
     after, ctx = run(model(f"observe y ~ Normal({TWO}, 1)"))
     assert drawn(after.functions["train"]) == {"a/kernel", "a/bias"}
@@ -236,12 +241,12 @@ def test_statistics_of_batches_are_those_of_draws() -> None:
 def test_a_reshape_that_mixes_examples_has_no_variance() -> None:
     graph = named(
         """
-        %w = model.input() {key="w", type=f32[4, 2]}
+        %w = model.input() {key="w", type=f32[4, 4]}
         %one = tensor.const() {dtype=!f32, value=1.0}
         %d = dist.Normal(%w, %one)
-        %e = dist.expand(%d) {dims=(<batch@4>, <2>)}
+        %e = dist.expand(%d) {dims=(<batch@4>, <4>)}
         %z = random.draw(%e) {estimator="deterministic"} @z
-        %flat = tensor.reshape(%z) {dims=(<2>, <batch@4>)}
+        %flat = tensor.reshape(%z) {dims=(<4>, <batch@4>)}
         %y = math.square(%flat)
         return value:y = %y
     """,
