@@ -21,8 +21,8 @@ class Cost:
         naive: those among the operations, as often as they are done, that belong to convolutions with groups, which
             some targets have no fast code for.
 
-    >>> 2 * (Cost(flops=3) + Cost(flops=1, randoms=5))
-    Cost(flops=8, bytes=0.0, transcendentals=0.0, randoms=10, kernels=0.0, naive=0.0)
+    >>> 2 * (Cost(flops=3.0) + Cost(flops=1.0, randoms=5.0))
+    Cost(flops=8.0, bytes=0.0, transcendentals=0.0, randoms=10.0, kernels=0.0, naive=0.0)
     """
 
     flops: float = 0.0
