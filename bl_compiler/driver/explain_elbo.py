@@ -16,7 +16,7 @@ from typing import Any
 from bl_compiler.ir.graph import Graph, Module, Node, Value
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.ops_dist import base_family
-from bl_compiler.ir.types import distribution, plates_of
+from bl_compiler.ir.types import DistType, distribution, plates_of
 from bl_compiler.passes.densities import kl_form
 from bl_compiler.passes.ledger import Item, Part
 from bl_compiler.passes.objective import Itemized, itemized_entry
@@ -24,8 +24,6 @@ from bl_compiler.passes.plates_scale import Scale, site_dims
 from bl_compiler.source import Span
 
 Facts = dict[str, object]
-
-_WRAPPERS = ("dist.expand", "dist.independent")
 
 
 @dataclass(frozen=True)
@@ -125,8 +123,11 @@ def _form(item: Item, kind: str) -> str:
 def law_text(model: Graph, d: Value) -> str:
     """A distribution as people write it: `Normal(0, 1)`, computed parameters by their names."""
     node = model.producers.get(d)
-    while node is not None and node.op.name in _WRAPPERS:
-        node = model.producers.get(node.inputs[0])
+    while node is not None and node.op.name != "dist.mixture":
+        within = next((v for v in node.inputs if isinstance(v.type, DistType)), None)
+        if within is None:
+            break
+        node = model.producers.get(within)
     if node is None:
         return base_family(distribution(d.type))
     if node.op.name == "dist.mixture":
@@ -136,7 +137,7 @@ def law_text(model: Graph, d: Value) -> str:
 
 def _parameter(model: Graph, value: Value) -> str:
     node = model.producers.get(value)
-    while node is not None and node.op.name in ("tensor.broadcast", "tensor.reshape", "math.cast"):
+    while node is not None and node.op.name in ("tensor.broadcast", "tensor.reshape", "tensor.take", "math.cast"):
         value = node.inputs[0]
         node = model.producers.get(value)
     number = node.attrs["value"] if node is not None and node.op.name in ("tensor.const", "tensor.full") else None

@@ -128,6 +128,18 @@ def test_known_sizes_are_numbers_and_symbolic_ones_means(blc: Shell) -> None:
     assert open_["terms"][0]["count"] is None
 
 
+def test_posteriors_are_named_under_what_shapes_them(blc: Shell) -> None:
+    for form, shown in (
+        ("low_rank(2)", "LowRankMultivariateNormal(loc, "),
+        ("matrix_normal", "MatrixNormal(loc, "),
+        ("mean_field(family=Laplace)", "Laplace(loc, scale)"),
+    ):
+        blc.write("m.blg", REGRESSION.replace("mean_field", form))
+        table = json.loads(blc("explain", "m.blg", "--elbo", "--format", "json").out)
+        assert all(t["posterior"].startswith(shown) for t in table["terms"] if t["part"] == "kl"), form
+        assert sum(t["part"] == "kl" for t in table["terms"]) == 2
+
+
 def test_objectives_without_a_kl_say_so(blc: Shell) -> None:
     blc.write("m.blg", REGRESSION.replace("  observe", "  objective mle\n  observe"))
     done = blc("explain", "m.blg", "--elbo")
