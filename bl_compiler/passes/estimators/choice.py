@@ -321,22 +321,43 @@ def _choose(rows: dict[str, _Weighed], base: Cost, data: float, options: Options
     for row in rows.values():
         for factor in row.site.copies.factors:
             multiplied.setdefault(factor, []).append(row)
-    total, noise = base, 0.0
-    for row in rows.values():
-        total, noise = total + row.extra[row.chosen], noise + row.candidate(row.chosen).variance
-    for _ in range(_ROUNDS):
-        changed = False
+
+    def settle() -> tuple[float, float]:
+        """Let each draw take what is best as the others are, until none changes; how good that is, least best."""
+        total, noise = base, 0.0
+        for row in rows.values():
+            total, noise = total + row.extra[row.chosen], noise + row.candidate(row.chosen).variance
+        for _ in range(_ROUNDS):
+            changed = False
+            for row in free:
+                rest = total + row.extra[row.chosen] * -1.0
+                others = noise - row.candidate(row.chosen).variance
+                key = _ranking(row, rest, data, others, len(rows), options, training=training)
+                sampled = _sampled(row.open(rows, multiplied))
+                best = min(sampled, key=key)
+                changed = changed or best.estimator != row.chosen
+                row.chosen, row.why = best.estimator, _reason(row, rows, len(sampled), options, training=training)
+                total, noise = rest + row.extra[row.chosen], others + best.variance
+            if not changed:
+                break
+        return _rank(seconds(total, options.target), data + noise / max(1, len(rows)), options, training=training)
+
+    settled = []
+    for noisiest in (True, False) if training and options.preference == "auto" else (True,):
         for row in free:
-            rest = total + row.extra[row.chosen] * -1.0
-            others = noise - row.candidate(row.chosen).variance
-            key = _ranking(row, rest, data, others, len(rows), options, training=training)
-            sampled = [c for c in row.open(rows, multiplied) if c.estimator.name != "deterministic"]
-            best = min(sampled, key=key)
-            changed = changed or best.estimator != row.chosen
-            row.chosen, row.why = best.estimator, _reason(row, rows, len(sampled), options, training=training)
-            total, noise = rest + row.extra[row.chosen], others + best.variance
-        if not changed:
-            return
+            row.chosen = SHARED
+        if not noisiest:
+            # While one draw is left with most of the noise, none is worth its price alone, though all together are.
+            for row in free:
+                row.chosen = min(_sampled(row.open(rows, multiplied)), key=lambda c: c.variance).estimator
+        settled.append((settle(), [(row.chosen, row.why) for row in free]))
+    _, best = min(settled, key=lambda each: each[0])
+    for row, (chosen, why) in zip(free, best, strict=True):
+        row.chosen, row.why = chosen, why
+
+
+def _sampled(candidates: list[Candidate]) -> list[Candidate]:
+    return [c for c in candidates if c.estimator.name != "deterministic"]
 
 
 def _take_asked(row: _Weighed) -> None:
@@ -353,11 +374,15 @@ def _ranking(
     def key(c: Candidate) -> tuple[float, float]:
         time = seconds(rest + row.extra[c.estimator], options.target)
         spread = data + (noise + c.variance) / count
-        if not training or options.preference == "fast":
-            return time, spread
-        return (spread, time) if options.preference == "low-variance" else (time * spread, time)
+        return _rank(time, spread, options, training=training)
 
     return key
+
+
+def _rank(time: float, spread: float, options: Options, *, training: bool) -> tuple[float, float]:
+    if not training or options.preference == "fast":
+        return time, spread
+    return (spread, time) if options.preference == "low-variance" else (time * spread, time)
 
 
 def _reason(row: _Weighed, rows: dict[str, _Weighed], count: int, options: Options, *, training: bool) -> str:
