@@ -89,7 +89,8 @@ def _einsum(node: Node, operand: int) -> Contraction | None:
     axes: list[Place | None] = []
     for letter in weight:
         if letter in right:
-            axes.append(Place(right.index(letter)))
+            # Along a plate each example has its own element already.
+            axes.append(None if letter in wanted else Place(right.index(letter)))
             continue
         # Signs differ from example to example, so the operand that takes them must do so already.
         carriers = [
@@ -112,8 +113,8 @@ def _einsum(node: Node, operand: int) -> Contraction | None:
 def _elementwise(node: Node, operand: int, *, additive: bool) -> Contraction:
     dims, own = node.result.tensor.dims, node.inputs[operand].tensor.dims
     missing = len(dims) - len(own)
-    axes = tuple(Place(i + missing) if _several(d) else None for i, d in enumerate(own))
     plates = _plates(dims)
+    axes = tuple(Place(i + missing) if _several(d) and i + missing not in plates else None for i, d in enumerate(own))
     kept = {i + missing for i, d in enumerate(own) if _several(d)}
     reused = tuple(i for i, d in enumerate(dims) if i not in plates and i not in kept and _several(d))
     return Contraction(node, operand, axes, plates, reused, additive=additive)

@@ -25,6 +25,10 @@ def unliftable(use: Use) -> list[Reason]:
         return [Reason(f"`{node.op.name}` cannot take a weight for each group", node.span)]
     if len(c.plates) != 1:
         return [Reason(f"`{node.op.name}` gives no axis or several axes of examples", node.span)]
+    if node.op.name == "linear.einsum":
+        parts, right = parse_einsum(node.attrs.text("spec"))
+        if right[c.plates[0]] in parts[c.operand]:
+            return [Reason("the examples' axis is one of the weight's", node.span)]
     if node.op.name.startswith("math.") and not _stands_before(c):
         return [Reason("the examples' axis stands behind the weight's", node.span)]
     return []

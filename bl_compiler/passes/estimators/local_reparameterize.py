@@ -48,13 +48,14 @@ def _gaussian(b: GraphBuilder, get: Get, site: Site, use: Use) -> Value:
         return re_emit(b, use.node, [noise if i == c.operand else get(v) for i, v in enumerate(use.node.inputs)])
     variance = mapped_variance(b, get, use.path, squared(b, scale))
     means = [mean if i == c.operand else get(v) for i, v in enumerate(use.node.inputs)]
-    spreads = [variance if i == c.operand else _coefficient(b, get, v) for i, v in enumerate(use.node.inputs)]
+    spreads = [variance if i == c.operand else _coefficient(b, get, use.node, v) for i, v in enumerate(use.node.inputs)]
     return _noise(b, site, re_emit(b, use.node, means), root(b, re_emit(b, use.node, spreads)))
 
 
-def _coefficient(b: GraphBuilder, get: Get, x: Value) -> Value:
+def _coefficient(b: GraphBuilder, get: Get, node: Node, x: Value) -> Value:
     """The square of what multiplies a weight; indices into a table stay what they are."""
-    return squared(b, get(x)) if x.tensor.dtype.is_float else get(x)
+    # Squares of integers could leave their type.
+    return get(x) if node.op.name == "tensor.take" else squared(b, b.cast(get(x), node.results[0].tensor.dtype))
 
 
 def root(b: GraphBuilder, variance: Value) -> Value:

@@ -58,7 +58,7 @@ def mapped(b: GraphBuilder, get: Get, path: Path, x: Value) -> Value:
 def mapped_variance(b: GraphBuilder, get: Get, path: Path, v: Value) -> Value:
     """The variance of independent elements with variance `v` through maps that keep them independent."""
     for node, operand in path:
-        inputs = [v if i == operand else squared(b, get(u)) for i, u in enumerate(node.inputs)]
+        inputs = [v if i == operand else squared(b, b.cast(get(u), v.tensor.dtype)) for i, u in enumerate(node.inputs)]
         match node.op.name:
             case "math.neg":
                 continue
