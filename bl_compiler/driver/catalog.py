@@ -160,11 +160,16 @@ def distributions() -> Iterator[Entry]:
 
 
 def posteriors() -> Iterator[Entry]:
-    """Posteriors and their arguments."""
+    """Posteriors, their arguments and what they mean."""
+    from inspect import cleandoc
+
     from bl_compiler.frontend.library import POSTERIORS
+    from bl_compiler.frontend.posteriors import documentation
 
     for name, arguments in POSTERIORS.items():
-        yield Entry(name, f"arguments: {', '.join(arguments)}" if arguments else "no arguments")
+        doc = cleandoc(documentation(name))
+        text = f"{name}({', '.join(arguments)})\n\n{doc}" if arguments else f"{name}\n\n{doc}"
+        yield Entry(name, _first_line(doc), {"arguments": list(arguments)}, text)
 
 
 def optimizers() -> Iterator[Entry]:

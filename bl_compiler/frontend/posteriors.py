@@ -44,3 +44,10 @@ _POSTERIORS: Mapping[str, Posterior] = {
     "hierarchical": hierarchical,
     "horseshoe": horseshoe,
 }
+
+
+def documentation(name: str) -> str:
+    """What a posterior of `library.POSTERIORS` means."""
+    if name == "point":
+        return "A trained value; the density of its prior, if it has one, joins the objective (MAP)."
+    return _POSTERIORS[name].__doc__ or ""

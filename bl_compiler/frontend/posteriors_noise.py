@@ -63,14 +63,14 @@ def variational_dropout(state: State, wanted: Wanted, form: PosteriorForm) -> Va
 
 
 def hierarchical(state: State, wanted: Wanted, form: PosteriorForm) -> Value:
-    """K · g: the weight k with the written prior, times a half-Cauchy scale g of the whole weight."""
+    """The weight k · g: k with the written prior, g a half-Cauchy scale of the whole weight."""
     width = positive_number(state, form, "global_scale", 1.0)
     weight = mean_field(state, wanted, _inner(form))
     return _times_scale(state, wanted, form, weight, "global_scale", (), width)
 
 
 def horseshoe(state: State, wanted: Wanted, form: PosteriorForm) -> Value:
-    """K · z · g: as `hierarchical`, with a half-Cauchy scale z of each input unit (of each element of a vector)."""
+    """The weight k · z · g: as `hierarchical`, with a half-Cauchy scale z of each input unit, or element of a vector."""
     width = positive_number(state, form, "global_scale", 1.0)
     weight = mean_field(state, wanted, _inner(form))
     units = wanted.dims[unit_axis(wanted) :][:1]

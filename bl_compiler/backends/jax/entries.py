@@ -236,7 +236,9 @@ def _summaries(graph: Graph) -> dict[str, str]:
         found[site] = f"summarize({_drawn('mean:' + site)}{variance})"
     for name in under("value:", names):
         # Where draws are integrated out, the graph tells the variance that they no longer show.
-        hidden = f", {_drawn('variance:' + name)}" if f"variance:{name}" in names and f"mean:{name}" not in names else ""
+        hidden = (
+            f", {_drawn('variance:' + name)}" if f"variance:{name}" in names and f"mean:{name}" not in names else ""
+        )
         found[name] = f"summarize({_drawn('value:' + name)}{hidden})"
     return found
 

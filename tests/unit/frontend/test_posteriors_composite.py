@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 import bl_compiler as bl
+from bl_compiler.frontend.library import POSTERIORS
+from bl_compiler.frontend.posteriors import documentation
 from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.parser import parse_module
 from bl_compiler.ir.printer import print_module
@@ -217,6 +219,11 @@ def test_an_improper_prior_is_told() -> None:
 
 def test_a_prior_is_left_out_under_mle() -> None:
     assert params(lowered(text("point", "LogUniform()", more="objective mle")))[0] == "p/dense/kernel"
+
+
+@pytest.mark.parametrize("name", POSTERIORS)
+def test_every_posterior_is_explained(name: str) -> None:
+    assert documentation(name).endswith((".", ". ", "\n    "))
 
 
 # --- both front ends, and text ---------------------------------------------------------------------------------------
