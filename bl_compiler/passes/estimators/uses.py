@@ -73,6 +73,9 @@ def uses_of(facts: Plates, draw: Node, *, copies: bool = False) -> Uses:
     named: dict[Value, list[str]] = {}
     for output in graph.outputs:
         named.setdefault(output.value, []).append(output.name)
+    if not facts.draws.get(draw.result):
+        # The analysis enters the bodies of repeated draws only, so it can tell nothing of what happens here.
+        found.blocked.append(Reason("it is drawn inside a loop", draw.span))
     search = _Search(facts, found, draw.site or "", copies, [(draw.result, ())])
     while search.stack:
         value, path = search.stack.pop()
