@@ -27,6 +27,7 @@ from bl_compiler.ir.walk import walk
 from bl_compiler.passes.base import PassContext
 from bl_compiler.passes.entries import derive_entries
 from bl_compiler.passes.moments.integrate import Moments
+from tests.support.compiling import program
 from tests.support.lowering import lowered
 
 Array = npt.NDArray[np.float64]
@@ -120,9 +121,21 @@ def close(found: npt.ArrayLike, samples: Array) -> None:
 def test_nothing_is_drawn_and_losses_are_equal_to_the_bit() -> None:
     module = integrated(NETWORK)
     assert sites(module, "train") == set()
-    program = build_program(module)
-    losses = {float(program.loss(params(module), inputs(), seed)[0]) for seed in range(3)}
+    made = build_program(module)
+    losses = {float(made.loss(params(module), inputs(), seed)[0]) for seed in range(3)}
     assert len(losses) == 1
+
+
+def test_the_compiler_integrates_what_a_program_asks_for() -> None:
+    """From the text, at the usual level: the same loss, no draw, training steps that do not depend on the seed."""
+    made = program(NETWORK)
+    assert sites(made.module, "train") == set()
+    loss, _ = made.loss(params(made.module), inputs(), 0)
+    wanted, _ = build_program(integrated(NETWORK)).loss(params(made.module), inputs(), 1)
+    assert float(loss) == pytest.approx(float(wanted), rel=1e-6)
+    after, metrics = made.train_step(made.train_init(0), inputs())
+    assert np.isfinite(float(metrics["loss"]))
+    assert all(np.isfinite(value).all() for value in after["params"].values())
 
 
 def test_the_loss_is_the_expected_one() -> None:
@@ -170,11 +183,9 @@ def test_gradients_are_the_expected_ones() -> None:
     assert max(float(np.abs(each).max()) for each in exact.values()) > 0.1
 
 
-def gradients(
-    program: Program, at: Mapping[str, jax.Array], fed: Mapping[str, jax.Array], count: int
-) -> dict[str, Array]:
+def gradients(made: Program, at: Mapping[str, jax.Array], fed: Mapping[str, jax.Array], count: int) -> dict[str, Array]:
     """Gradients of the loss for each of `count` draws."""
-    loss = program.functions["loss"]
+    loss = made.functions["loss"]
     each = jax.jit(jax.vmap(jax.grad(lambda p, key: loss(p, fed, key)[0]), in_axes=(None, 0)))
     found = each(dict(at), jax.random.split(jax.random.key(3), count))
     return {path: np.asarray(value, np.float64) for path, value in found.items()}
