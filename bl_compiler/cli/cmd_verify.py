@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     help="Draws on each side of a comparison, at least 128 [default: 4096].",
 )
 @opt("--json", "as_json", section="Output", is_flag=True, env=False, help="One JSON object.")
-@opt("--target", "device", section="Target", metavar="T", help="cpu, gpu or tpu to run on [default: what there is].")
+@opt("--target", "device", section="Target", metavar="T", help="cpu, gpu or tpu: compile for it and run on it.")
 @model_options
 @pass_options
 @lint_options
@@ -88,7 +88,7 @@ def command(
 
     term = terminal()
     use_device(Target.parse(device) if device else None)
-    options, task, sink = _task(model_file, given)
+    options, task, sink = _task(model_file, {**given, "target": device})
     fed: dict[str, Any] | None = None
     if inputs is not None:
         found = Sink()

@@ -45,9 +45,9 @@ class Feeds:
 def perturbed(entries: Module, seed: int) -> Arrays:
     """Random parameters around the initial ones, at which nothing is degenerate.
 
-    Every raw number is moved by a normal of standard deviation 0.3. Positive parameters that start below 0.1 are set
-    around 0.2 first: posteriors start so narrow that a wrong variance would drown in rounding. Statistics keep their
-    signs, for some are variances.
+    Every raw number is moved by a normal of standard deviation 0.3. Positive parameters, and diagonals of Cholesky
+    factors, that start below 0.1 are set around 0.2 first: posteriors start so narrow that a wrong variance would drown
+    in rounding. Statistics keep their signs, for some are variances.
     """
     from bl_compiler.backends.reference.program import ReferenceProgram
     from bl_compiler.backends.reference.rules_tensor import constrain, unconstrain
@@ -64,10 +64,13 @@ def perturbed(entries: Module, seed: int) -> Arrays:
             if path in statistics:
                 value = np.where(value == 0, np.abs(noise), value * np.exp(noise))
             else:
-                if node is not None and node.attrs.text("constraint") == "positive":
-                    space = constrain(value, "positive")
-                    value = unconstrain(np.where(space < SMALL, TYPICAL, space), "positive")
-                value = value + noise
+                kind = node.attrs.text("constraint") if node is not None else "real"
+                if kind in ("positive", "lower_cholesky"):
+                    space = constrain(value, kind)
+                    scales = np.ones(space.shape, bool) if kind == "positive" else np.eye(space.shape[-1], dtype=bool)
+                    value = unconstrain(np.where(scales & (space < SMALL), TYPICAL, space), kind)
+                # The rows of a Cholesky factor are sums of so many numbers.
+                value = value + (noise / np.sqrt(value.shape[-1]) if kind == "lower_cholesky" else noise)
         found[path] = as_type(value, dtype)
     return found
 
