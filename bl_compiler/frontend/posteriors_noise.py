@@ -70,7 +70,7 @@ def hierarchical(state: State, wanted: Wanted, form: PosteriorForm) -> Value:
 
 
 def horseshoe(state: State, wanted: Wanted, form: PosteriorForm) -> Value:
-    """The weight k · z · g: as `hierarchical`, with a half-Cauchy scale z of each input unit, or element of a vector."""
+    """The weight k · z · g: as `hierarchical`, with a half-Cauchy scale z of each input unit or vector element."""
     width = positive_number(state, form, "global_scale", 1.0)
     weight = mean_field(state, wanted, _inner(form))
     units = wanted.dims[unit_axis(wanted) :][:1]
