@@ -14,10 +14,10 @@ from bl_compiler.ir.ops import CORE_OPS
 from bl_compiler.ir.opspec import OpSet
 from bl_compiler.ir.walk import graphs_in
 from bl_compiler.passes.base import PassContext
-from bl_compiler.passes.estimators.choice import judge
 from bl_compiler.passes.estimators.expose_scales import ExposeScales
 from bl_compiler.passes.estimators.legality import Site, Verdict
 from bl_compiler.passes.estimators.rewriting import facts_of_entry
+from bl_compiler.passes.estimators.weighing import judge
 
 _APPROXIMATE = ("local_reparameterization", "deterministic")
 
