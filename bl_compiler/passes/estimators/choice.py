@@ -105,7 +105,7 @@ class _Choice:
     why: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Choose for all draws: let them settle from one shared draw each and from the least noise, and keep the better.
+        """Choose for all draws: let them settle from shared draws and from the least noise, and keep the better.
 
         While one draw is left with most of the noise, rewriting another pays little, though all together may pay much.
         """

@@ -43,7 +43,7 @@ def _gaussian(b: GraphBuilder, get: Get, site: Site, use: Use) -> Value:
     result = use.node.result.tensor
     if c.additive:
         # Added to every example: the scale itself where nothing maps it, so that no root is taken.
-        spread = b.unary("sqrt", mapped_variance(b, get, use.path, squared(b, scale))) if use.path else scale
+        spread = root(b, mapped_variance(b, get, use.path, squared(b, scale))) if use.path else scale
         noise = _noise(b, site, b.broadcast(mean, result.dims), b.broadcast(spread, result.dims))
         return re_emit(b, use.node, [noise if i == c.operand else get(v) for i, v in enumerate(use.node.inputs)])
     variance = mapped_variance(b, get, use.path, squared(b, scale))
