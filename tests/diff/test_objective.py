@@ -16,6 +16,7 @@ from scipy import special, stats
 from bl_compiler.backends.reference.interpret import evaluate
 from bl_compiler.backends.reference.noise import FixedNoise
 from bl_compiler.ir.graph import Module, Objective, Value
+from bl_compiler.ir.types import dims_of
 from tests.support.models import ModelBuilder
 
 Array = npt.NDArray[np.float64]
@@ -59,7 +60,9 @@ def linear_regression(posterior: str, objective: Objective) -> Module:
     if posterior == "mean-field":
         prior, q = b.expand(wide, D), b.dist("Normal", loc, b.param("scale", D))
     elif posterior == "without closed form":
-        prior = b.add("dist.independent", b.expand(wide, D), ndims=1)
+        # A mixture of one component is the component, and mixtures have no closed form.
+        alone = b.add("dist.mixture", b.full(0.0, dims_of(1)), b.expand(wide, D, 1))
+        prior = b.add("dist.independent", alone, ndims=1)
         q = b.dist("MultivariateNormal", loc, b.param("tril", D, D))
     else:
         prior = b.dist("MultivariateNormal", b.full(0.0, loc.tensor.dims), b.param("prior_tril", D, D))
