@@ -41,7 +41,7 @@ def other_params(family: str) -> tuple[object, ...]:
 
 def pair_params(q: str, p: str) -> tuple[object, ...]:
     """Parameters of p as it meets q: those of every element of q's event, where p is over single numbers."""
-    if FAMILIES[q].event_ndim == FAMILIES[p].event_ndim:
+    if p not in FAMILIES or FAMILIES[q].event_ndim == FAMILIES[p].event_ndim:
         return other_params(p)
     loc = FAMILY_CASES[q].params[0]
     return 0.5 * loc, 0.4 + np.abs(loc)
@@ -52,7 +52,7 @@ def pair_graph(q: str, p: str) -> tuple[object, dict[str, np.ndarray]]:
     q_params, p_params = FAMILY_CASES[q].params, pair_params(q, p)
     values, fed = inputs_for(b, (*q_params, *p_params))
     dq, dp = b.add(f"dist.{q}", *values[: len(q_params)]), b.add(f"dist.{p}", *values[len(q_params) :])
-    within = FAMILIES[q].event_ndim - FAMILIES[p].event_ndim
+    within = FAMILIES[q].event_ndim - (FAMILIES[p].event_ndim if p in FAMILIES else 0)
     if within:
         dp = b.add("dist.independent", dp, ndims=within)
     return b.finish([("y", b.add("prob.kl", dq, dp))]), fed

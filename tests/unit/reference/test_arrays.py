@@ -11,9 +11,10 @@ import pytest
 from bl_compiler.backends.reference.tables import ARRAY_RULES
 from tests.unit.reference.build import Case, apply
 from tests.unit.reference.cases_math import MATH_CASES
+from tests.unit.reference.cases_moments import MOMENT_CASES
 from tests.unit.reference.cases_tensor import TENSOR_CASES
 
-CASES = {**MATH_CASES, **TENSOR_CASES}
+CASES = {**MATH_CASES, **TENSOR_CASES, **MOMENT_CASES}
 PARAMETERS = [pytest.param(op, c, id=f"{op}-{i}") for op, cases in CASES.items() for i, c in enumerate(cases)]
 
 
