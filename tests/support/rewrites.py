@@ -36,14 +36,29 @@ ALARM = 1e-6
 """The probability that a check fails by chance."""
 
 
-def marked(module: Module, estimator: str, sites: Collection[str], entries: Collection[str]) -> Module:
-    """The module with some draws of some entry points marked for an estimator, all others shared."""
+def marked(
+    module: Module,
+    estimator: str,
+    sites: Collection[str],
+    entries: Collection[str],
+    *,
+    others: str | None = "shared",
+) -> Module:
+    """The module with some draws of some entry points marked for an estimator, and all others there for another.
+
+    Args:
+        module: Entry points.
+        estimator: Of the draws that are named.
+        sites: Their names.
+        entries: Where they are marked.
+        others: The mark of the other draws there; None leaves them as they are.
+    """
 
     def mark(graph: Graph) -> Graph:
         rewriter = Rewriter(CORE_OPS, graph)
         for node in graph.nodes:
             if node.op.name == "random.draw":
-                chosen = estimator if node.site in sites else "shared"
+                chosen = estimator if node.site in sites else others or node.attrs.text("estimator")
                 rewriter.keep(with_attrs(node, node.attrs.with_(estimator=chosen)))
             else:
                 rewriter.keep(map_regions(node, mark))
