@@ -89,7 +89,7 @@ def _site(module: Module, node: Node) -> Facts:
         "likelihood": families[0] if kind == "observe" else None,
         "masked": kind == "observe" and len(node.inputs) > 2,
         "kl": _kl(module, node) if latent else None,
-        "estimator": "shared" if latent else None,
+        "estimator": node.attrs.text("estimator") if latent else None,
     }
 
 

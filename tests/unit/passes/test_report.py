@@ -78,7 +78,7 @@ def test_sites_tell_their_laws() -> None:
     assert found["z"]["plates"] == ["batch"]
     assert found["w"]["shape"] == [3, 2]
     assert [found[path]["masked"] for path in ("y", "c")] == [True, False]
-    assert found["w"]["estimator"] == "shared"
+    assert found["w"]["estimator"] == "auto"
 
 
 @pytest.mark.parametrize(("kind", "forms"), [("iwae", ["monte-carlo", "closed-form"]), ("mle", [None, None])])
