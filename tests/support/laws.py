@@ -68,9 +68,20 @@ def z_scores(a: Array, b: Array) -> Array:
         b: likewise, from independent draws.
     """
     center = (a.mean(0) + b.mean(0)) / 2
+    (first, spread_a), (second, spread_b) = (_products(s - center) for s in (a, b))
+    floor = 1e-6 * (np.abs(first) + np.abs(second)) + 1e-12
+    scores = (first - second) / np.maximum(np.sqrt(spread_a + spread_b), floor)
     left, right = np.triu_indices(a.shape[2])
-    first, second = ((s - center)[:, :, left] * (s - center)[:, :, right] for s in (a, b))
-    return np.concatenate([mean_z(a, b).ravel(), mean_z(first, second).ravel()])
+    return np.concatenate([mean_z(a, b).ravel(), scores[:, left, right].ravel()])
+
+
+def _products(centered: Array) -> tuple[Array, Array]:
+    """The means of products of outputs of one example, and the squares of their standard errors."""
+    by_example, count = np.moveaxis(centered, 1, 0), len(centered)
+    mean = np.moveaxis(by_example, 1, 2) @ by_example / count
+    squares = by_example**2
+    spread: Array = np.moveaxis(squares, 1, 2) @ squares / count - mean**2
+    return mean, np.maximum(spread, 0.0) / count
 
 
 def mean_z(a: Array, b: Array) -> Array:
