@@ -47,7 +47,8 @@ def measure(name: str, *, pairs: int, steps: int) -> dict[str, Any]:
     file, bayesian, size, shape = WORKLOADS[name]
     rng = np.random.default_rng(0)
     batch = {"x": rng.normal(size=(size, *shape)).astype("f4"), "y": rng.integers(0, 10, size).astype("i4")}
-    program = bl.compile(str(MODELS / file), defines={"bayesian": bayesian})
+    # By hand the weights are drawn once a step, too; benchmarks/estimators.py compares other estimators.
+    program = bl.compile(str(MODELS / file), defines={"bayesian": bayesian}, estimators="shared")
     hand = (handwritten.mlp if "MLP" in name else handwritten.cnn)(bayesian=bayesian)
     ours_state, hand_state = program.train_init(seed=0), hand.init(0)
     ours = _compiled(program.functions["train_step"], ours_state, batch)
