@@ -102,6 +102,7 @@ def verify(
         only=only,
         registry=registry,
         progress=progress,
+        model=task.model,
     )
 
 

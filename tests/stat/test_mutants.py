@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bl_compiler.driver.verifying.report import Report
+from bl_compiler.driver.verify import Task, verify
+from bl_compiler.driver.verifying.report import UNOPTIMIZED, Report
 from bl_compiler.driver.verifying.run import verify_entries
 from bl_compiler.ir.graph import Module
 from bl_compiler.options import Options
@@ -111,11 +112,25 @@ def test_the_meaning_of_models_catches_broken_objectives(name: str, monkeypatch:
         check_meaning(model(shown))
 
 
-def test_verify_catches_constants_merged_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
-    patch, shown = OBJECTIVES["constants merged wrongly"]
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_verify_catches_broken_objectives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides of a comparison of passes share what derives entry points, so the model itself is asked."""
+    patch, shown = OBJECTIVES[name]
     patch(monkeypatch)
-    module = derive_entries(model(shown))
-    inputs = Subject(CELLS["dense"]).inputs
-    report = verify_entries(module, Options(pipeline="aggregate-kl"), inputs, draws=128, only=("train",))
+    module = model(shown)
+    options = Options(pipeline="aggregate-kl")
+    report = verify(Task(module, derive_entries(module)), options, draws=128, only=("train",))
     assert report.fault is not None
-    assert report.fault.name == "aggregate-kl"
+    merging = name == "constants merged wrongly"
+    assert report.fault.name == ("aggregate-kl" if merging else UNOPTIMIZED)
+    assert merging or "not what the model says" in str(report.diagnostic())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["variational dropout", "local latent", "heavy-tailed prior"])
+def test_verify_passes_whole_objectives(name: str) -> None:
+    module = model(name)
+    report = verify(Task(module, derive_entries(module)), Options(pipeline="aggregate-kl"), draws=128, only=("train",))
+    assert report.fault is None, str(report)
+    assert report.passes[0].checks[0].kind == "meaning"

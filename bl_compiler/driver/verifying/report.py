@@ -22,7 +22,7 @@ class Check:
     Attributes:
         entry: The entry point.
         kind: What was compared: `reference`, `emission`, `draw by draw`, `mean`, `variance`, `covariance`, `gradient`,
-            `gradient of kl`.
+            `gradient of kl`, `meaning`.
         measure: What `worst` is: a `relative` error or a `score` in standard errors.
         compared: How many numbers were.
         worst: The greatest error or score.
@@ -124,6 +124,8 @@ class Report:
         lead = bad[0]
         if verdict.name == UNOPTIMIZED:
             message = f"the emitted program of `{lead.entry}` disagrees with the reference interpreter: {_of(lead)}"
+            if lead.kind == "meaning":
+                message = f"`{lead.entry}` is not what the model says before any pass: {_of(lead)}"
             found = Diagnostic("BLC0404", Severity.ERROR, message)
             return found.help("no pass is at fault; report the model, and `blc run --compare reference` for one draw")
         message = f"pass `{verdict.name}` changed what `{lead.entry}` computes: {_of(lead)}"

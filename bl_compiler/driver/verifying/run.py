@@ -15,7 +15,8 @@ from bl_compiler.driver.running import Arrays, open_sizes
 from bl_compiler.driver.verifying.check import Effort, EntryCheck
 from bl_compiler.driver.verifying.emitted import EntryProgram
 from bl_compiler.driver.verifying.feeds import Feeds, perturbed, sites_of
-from bl_compiler.driver.verifying.report import UNOPTIMIZED, Report, Verdict
+from bl_compiler.driver.verifying.meaning import check_meaning
+from bl_compiler.driver.verifying.report import UNOPTIMIZED, Check, Report, Verdict
 from bl_compiler.ir.graph import Module
 from bl_compiler.options import OptionError, Options
 from bl_compiler.passes.base import Instrument, PassRecord
@@ -53,6 +54,7 @@ def verify_entries(
     only: Collection[str] = (),
     registry: Registry = PASSES,
     progress: Progress = lambda name, entry: None,
+    model: Module | None = None,
 ) -> Report:
     """Check every pass of the options' pipeline on a module of entry points.
 
@@ -66,6 +68,7 @@ def verify_entries(
         only: The entry points to check; all by default.
         registry: The passes there are.
         progress: Told what is going on.
+        model: What the entry points were derived from; `train` is held against it, if it is given.
 
     Raises:
         OptionError: There is no such entry point, or `draws` are too few.
@@ -89,7 +92,8 @@ def verify_entries(
     notes = [f"`{name}` is not checked: its sites cannot be drawn" for name, c in checks.items() if not c.runnable]
     notes += [f"laws of `{name}` are not compared: the model asks for an approximation" for name in _loose(checks)]
     runnable = {name: check for name, check in checks.items() if check.runnable}
-    verdicts = list(_verdicts(entries, recorder.records, runnable, progress))
+    meaning = check_meaning(model, entries, feeds) if model is not None and "train" in runnable else []
+    verdicts = list(_verdicts(entries, recorder.records, runnable, progress, meaning))
     missed = list(pipeline_of(options, registry))[len(recorder.records) :]
     verdicts += [Verdict(str(item), reached=False) for item in missed]
     return Report(entries.name, verdicts, draws, seed, ALARM, notes)
@@ -100,9 +104,13 @@ def _loose(checks: dict[str, EntryCheck]) -> list[str]:
 
 
 def _verdicts(
-    entries: Module, records: Iterable[PassRecord], checks: dict[str, EntryCheck], progress: Progress
+    entries: Module,
+    records: Iterable[PassRecord],
+    checks: dict[str, EntryCheck],
+    progress: Progress,
+    meaning: list[Check],
 ) -> Iterable[Verdict]:
-    first = Verdict(UNOPTIMIZED)
+    first = Verdict(UNOPTIMIZED, checks=meaning)
     for name, check in checks.items():
         progress("the unoptimized program", name)
         first.checks += check.before()
