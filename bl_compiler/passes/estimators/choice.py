@@ -23,7 +23,7 @@ from bl_compiler.passes.costs.rates import seconds
 from bl_compiler.passes.costs.work import SYMBOLIC
 from bl_compiler.passes.estimators.decisions import Candidate, Decision
 from bl_compiler.passes.estimators.expose_scales import ExposeScales
-from bl_compiler.passes.estimators.weighing import Scales, Weighed
+from bl_compiler.passes.estimators.weighing import Scales, Weighed, one_draw
 
 ENTRIES = ("train", "predict", "log_likelihood")
 """The entry points whose draws may be rewritten: elsewhere draws of different values belong together."""
@@ -74,12 +74,15 @@ def entry_decisions(module: Module, name: str, ops: OpSet, options: Options) -> 
 
 
 def _data_share(module: Module) -> float:
-    """The variance that the choice of examples adds to a gradient, where the noise of shared draws has 1."""
+    """The variance that the choice of examples adds to a gradient, where the noise of shared draws has 1.
+
+    That of one example is taken to be as large as the noise of its draws; it varies much over a training.
+    """
     for plate in module.plates:
         if isinstance(plate.size, int):
             left_out = 1.0 if plate.total is None else max(0.0, 1.0 - plate.size / plate.total)
-            return left_out / plate.size
-    return 1.0 / SYMBOLIC
+            return left_out / one_draw(plate.size)
+    return 1.0 / one_draw(SYMBOLIC)
 
 
 @dataclass
@@ -179,9 +182,12 @@ class _Choice:
         return (spread, time) if self.options.preference == "low-variance" else (time * spread, time)
 
     def _reason(self, site: str, row: Weighed, count: int) -> str:
+        exact = sum(c.exact and c.estimator.name != "deterministic" for c in row.candidates)
+        if exact == 1:
+            return "no other estimator is exact here"
         if count == 1:
             held = self._held(row) or next((o for o in self._multiplied.get(site, ()) if self.taken[o] != SHARED), None)
-            return f"it goes with the draw of `{held}`" if held else "no other estimator is exact here"
+            return f"it goes with the draw of `{held}`"
         if not self.training or self.options.preference == "fast":
             return f"least predicted time of {count} that are exact"
         if self.options.preference == "low-variance":

@@ -2,9 +2,9 @@
 
 The noise of a stochastic gradient over B of N examples has a part from the choice of the examples, which falls as 1 / B
 whatever the estimator, and a part from the draws. Of the latter one shared draw keeps the covariance between examples
-whole, G draws keep 1 / G of it, and draws that are uncorrelated between examples leave 1 / B (Kingma, Salimans and
-Welling 2015, equation 4). Measured factors are in benchmarks/RESULTS.md. In prediction an average over draws has the
-variance of one example's law, which exact estimators share.
+whole, G draws keep 1 / G of it, and draws that are uncorrelated between examples none (Kingma, Salimans and Welling
+2015, equation 4). Measured factors are in benchmarks/RESULTS.md. In prediction an average over draws has the variance
+of one example's law, which exact estimators share.
 
 May import: floors 0-1, `costs`, `moments`, the rest of this package but `choice` and `choose`.
 """
@@ -34,7 +34,11 @@ GROUPS = 8
 """How many draws a step makes where the compiler groups examples by itself."""
 
 _LOCAL, _DETERMINISTIC = Estimator("local_reparameterization"), Estimator("deterministic")
-_FLIPOUT_FACTOR = 2.0
+CORRELATION = 0.02
+"""The correlation of the noise in the gradients of two examples that share a draw: between 0.01 and 0.05 where it was
+measured (benchmarks/RESULTS.md)."""
+
+_FLIPOUT_FACTOR = 1.2
 """The variance of flipout's gradient against that of independent draws: signs leave the perturbation's size shared."""
 
 
@@ -236,18 +240,21 @@ def _examples(site: Site) -> int:
 def variance(estimator: Estimator, examples: int) -> float:
     """The predicted variance of the noise that a draw adds to a gradient, one shared draw having 1.
 
+    The gradient is a mean over B examples whose parts have one variance, and the correlation `CORRELATION` where two of
+    them share a draw: `(1 + (B p - 1) CORRELATION) / B` of it is left if a share p of the pairs does.
+
     Args:
         estimator: How the draw is made.
         examples: The number of examples it meets in a step.
     """
-    match estimator.name:
-        case "grouped":
-            return 1.0 / estimator.groups
-        case "local_reparameterization":
-            return 1.0 / max(examples, 1)
-        case "flipout":
-            return min(1.0, _FLIPOUT_FACTOR / max(examples, 1))
-        case "deterministic":
-            return 0.0
-        case _:
-            return 1.0
+    if estimator.name == "deterministic":
+        return 0.0
+    count = max(examples, 1)
+    sharing = {"shared": 1.0, "grouped": 1.0 / max(estimator.groups, 1)}.get(estimator.name, 1.0 / count)
+    left = (1.0 + (count * sharing - 1.0) * CORRELATION) / one_draw(count)
+    return min(1.0, left * _FLIPOUT_FACTOR) if estimator.name == "flipout" else left
+
+
+def one_draw(examples: int) -> float:
+    """The variance of a gradient with one shared draw, where independent draws for each example have 1."""
+    return 1.0 + (max(examples, 1) - 1.0) * CORRELATION
