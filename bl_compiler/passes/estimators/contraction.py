@@ -114,7 +114,8 @@ def _elementwise(node: Node, operand: int, *, additive: bool) -> Contraction:
     dims, own = node.result.tensor.dims, node.inputs[operand].tensor.dims
     missing = len(dims) - len(own)
     plates = _plates(dims)
-    axes = tuple(Place(i + missing) if _several(d) and i + missing not in plates else None for i, d in enumerate(own))
+    # An axis of size 1 carries signs too, the same for whatever its element is repeated along.
+    axes = tuple(Place(i + missing) if i + missing not in plates else None for i in range(len(own)))
     kept = {i + missing for i, d in enumerate(own) if _several(d)}
     reused = tuple(i for i, d in enumerate(dims) if i not in plates and i not in kept and _several(d))
     return Contraction(node, operand, axes, plates, reused, additive=additive)

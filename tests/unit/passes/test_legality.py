@@ -59,6 +59,15 @@ def test_accepted_approximations_are_used_where_there_is_a_rewrite_at_all() -> N
         assert found.allows(accepted) is allowed, name
 
 
+@pytest.mark.parametrize("where", ["[batch, 3]", "[batch, time=5, 3]"])
+def test_a_bias_of_one_unit_carries_a_sign(where: str) -> None:
+    text = f"""input x: f32{where} input y: f32[batch]
+    believe bias ~ Normal(0, 1) by mean_field
+    let f = x |> dense(1)
+    observe y ~ Normal(sum(f, axis={"(1, 2)" if "time" in where else "1"}), 1)"""
+    assert refusals(text, "flipout") == []
+
+
 def test_a_divergence_estimated_from_draws_keeps_one() -> None:
     sites = sites_of(CELLS["heavy-tailed prior"].module, "train")
     assert sites["y/dense/kernel"].uses.terms
