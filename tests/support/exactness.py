@@ -1,6 +1,6 @@
 """Which estimator is exact where: small programs, one for each kind of use and posterior, and the verdicts on them.
 
-The table in docs/estimators.md is printed from here, and tests/stat/test_exactness.py holds each cell to what happens.
+The table in docs/estimators.md is printed from here, and tests/stat/exactness holds each cell to what happens.
 """
 
 from __future__ import annotations
