@@ -18,6 +18,7 @@ from bl_compiler.frontend.forms import count, positive_number
 from bl_compiler.frontend.state import State
 from bl_compiler.frontend.values import PosteriorForm
 from bl_compiler.frontend.weights import Wanted, parameter, point_value, site
+from bl_compiler.ir.estimators import AUTO
 from bl_compiler.ir.families import FAMILIES
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.initializers import Initializer, constant
@@ -28,14 +29,26 @@ _FACTORS = (("r", -2), ("s", -1))
 """Names of factors and their axes."""
 
 
-def member(state: State, members: int, at: Span) -> Value:
-    """The index of the member in force, one draw for all values with as many members."""
+def member(state: State, members: int, at: Span, estimator: str = str(AUTO)) -> Value:
+    """The index of the member in force, one draw for all values with as many members.
+
+    Args:
+        state: The state of lowering.
+        members: How many there are.
+        at: Where it is needed.
+        estimator: How to draw it; two values that ask for different ones are an error (BLC0304).
+    """
     if members not in state.members:
         with state.b.at(scope=""), state.typed(at):
             law = state.b.add("dist.Categorical", state.b.full(0.0, (Dim(members),)))
             path = state.claim(f"member_{members}", at)
-            state.members[members] = state.b.add("model.noise", law, site=path)
+            state.members[members] = state.b.add("model.noise", law, site=path, estimator=estimator)
         state.b.hint(state.members[members], "member")
+    drawn = state.b.producer(state.members[members])
+    found = estimator if drawn is None else drawn.attrs.text("estimator")
+    if estimator not in (found, str(AUTO)):
+        message = f"`member_{members}` is one draw for all weights, `{found}` for some and `{estimator}` for others"
+        state.fail("BLC0304", message, at, help=f"write the same `using` for all weights with {members} members")
     return state.members[members]
 
 
@@ -51,7 +64,7 @@ def rank1(state: State, wanted: Wanted, form: PosteriorForm) -> Value:
     width = positive_number(state, form, "prior_scale", 0.1)
     scale = positive_number(state, form, "init_scale", 1e-2)
     if len(wanted.dims) < 2:
-        return _own(state, wanted, prior, members)
+        return _own(state, wanted, prior, members, str(AUTO))
     weight = point_value(state, wanted.path, wanted.dims, wanted.init, prior, wanted.at)
     for name, axis in _FACTORS:
         with state.typed(wanted.at):
@@ -88,8 +101,8 @@ def batch_ensemble(state: State, wanted: Wanted, form: PosteriorForm) -> Value:
     spread = positive_number(state, form, "init_scale", 0.5)
     path, dims, at = wanted.path, wanted.dims, wanted.at
     if members == 1 or len(dims) < 2:
-        return _own(state, wanted, prior, members)
-    index, weight = member(state, members, at), parameter(state, path, dims, wanted.init, at)
+        return _own(state, wanted, prior, members, wanted.belief.estimator)
+    index, weight = member(state, members, at, wanted.belief.estimator), parameter(state, path, dims, wanted.init, at)
     for name, axis in _FACTORS:
         factors = parameter(state, f"{path}/{name}", (Dim(members), dims[axis]), ("normal", 1.0, spread), at)
         with state.typed(at):
@@ -97,12 +110,13 @@ def batch_ensemble(state: State, wanted: Wanted, form: PosteriorForm) -> Value:
     return as_point(state, wanted, prior, weight)
 
 
-def _own(state: State, wanted: Wanted, prior: Value, members: int) -> Value:
+def _own(state: State, wanted: Wanted, prior: Value, members: int, estimator: str) -> Value:
     """A trained value for each member."""
     path, dims, at = wanted.path, wanted.dims, wanted.at
     if members == 1:
         return point_value(state, path, dims, wanted.init, prior, at)
-    index, own = member(state, members, at), parameter(state, path, (Dim(members), *dims), wanted.init, at)
+    index = member(state, members, at, estimator)
+    own = parameter(state, path, (Dim(members), *dims), wanted.init, at)
     with state.typed(at):
         chosen = state.b.add("tensor.take", own, index, axis=0)
     return as_point(state, wanted, prior, chosen)

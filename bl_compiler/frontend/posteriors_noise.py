@@ -23,7 +23,7 @@ from bl_compiler.frontend.mean_field import mean_field
 from bl_compiler.frontend.state import State
 from bl_compiler.frontend.values import PosteriorForm
 from bl_compiler.frontend.weights import Wanted, parameter, point_value
-from bl_compiler.ir.estimators import AUTO
+from bl_compiler.ir.estimators import AUTO, SHARED
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.initializers import constant
 from bl_compiler.ir.types import Dim, DType
@@ -90,7 +90,9 @@ def _times_scale(
     """The weight times a positive scale with the prior HalfCauchy(width) and a log-normal posterior around 1."""
     with state.typed(wanted.at):
         prior = state.b.add("dist.HalfCauchy", state.b.const(width, DType.F32))
-    belief = replace(wanted.belief, prior=prior, posterior=_inner(form), estimator=str(AUTO))
+    # One draw a step for the weight means one for its scales; other estimators ask for what a log-normal does not have.
+    estimator = str(SHARED if wanted.belief.estimator == str(SHARED) else AUTO)
+    belief = replace(wanted.belief, prior=prior, posterior=_inner(form), estimator=estimator)
     part = replace(wanted, path=f"{wanted.path}/{name}", dims=dims, init=constant(0.0), belief=belief)
     scale = mean_field(state, part, _inner(form))
     with state.typed(wanted.at):

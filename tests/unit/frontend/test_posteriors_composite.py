@@ -121,10 +121,29 @@ def test_trained_values_under_map_and_mle(posterior: str, objective: str) -> Non
 
 
 def test_an_estimator_is_for_the_weight_and_not_for_its_scales() -> None:
-    module = lowered(text("horseshoe using shared"))
-    assert [n.attrs["estimator"] for n in nodes(module, "model.sample")] == ["shared", "auto", "auto"]
-    module = lowered(text("dropout(0.1) using shared"))
-    assert [n.attrs["estimator"] for n in nodes(module, "model.noise")] == ["shared"]
+    def asked(posterior: str, estimator: str, op: str = "model.sample") -> list[object]:
+        module = lowered(text(f"{posterior} using {estimator}", roles="kernel, bias"))
+        return [n.attrs["estimator"] for n in nodes(module, op)]
+
+    assert asked("horseshoe", "flipout") == ["flipout", "auto", "auto"] * 2
+    assert asked("horseshoe", "shared") == ["shared"] * 6
+    assert asked("rank1(2)", "flipout") == ["flipout"] * 2
+    assert asked("rank1(2)", "flipout", "model.noise") == ["auto"]
+    assert asked("dropout(0.1)", "grouped(2)", "model.noise") == ["grouped(2)"]
+
+
+def test_an_estimator_of_a_batch_ensemble_is_that_of_its_member() -> None:
+    def asked(kernel: str, bias: str) -> list[object]:
+        more = f"believe bias ~ Normal(0, 1) by batch_ensemble(2) {bias}"
+        module = lowered(text(f"batch_ensemble(2) {kernel}", more=more))
+        return [n.attrs["estimator"] for n in nodes(module, "model.noise")]
+
+    assert asked("using grouped(2)", "") == asked("using grouped(2)", "using grouped(2)") == ["grouped(2)"]
+    assert asked("", "") == ["auto"]
+    source = text("batch_ensemble(2)", more="believe bias ~ Normal(0, 1) by batch_ensemble(2) using shared")
+    found = error(source)
+    assert found.code == "BLC0304"
+    assert found.message == "`member_2` is one draw for all weights, `auto` for some and `shared` for others"
 
 
 # --- priors that follow the posterior --------------------------------------------------------------------------------
