@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--sets", type=names, default=list(SETS), metavar="A,B")
     parser.add_argument("--splits", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--estimators", type=names, default=["auto"], metavar="A,B")
     parser.add_argument("--validate", action="store_true", help="measure on a tenth of the training rows instead")
