@@ -7,7 +7,7 @@ from functools import lru_cache
 import pytest
 
 from tests.support.cells import CELLS, ESTIMATORS, EXACT, FLIPOUT, GROUPED, LOCAL
-from tests.support.rewrites import Subject, check_across, check_gradients, check_law
+from tests.support.rewrites import Subject, check_across, check_law
 
 PAIRS = [
     (name, estimator)
@@ -16,9 +16,6 @@ PAIRS = [
     if not name.startswith(("mixed", "exported")) and any(verdicts[i] == EXACT for verdicts in cell.verdicts.values())
 ]
 """What may be rewritten in prediction: a model and an estimator that is exact at one of its draws at least."""
-
-LOSSES = ("kernel and bias", "two layers", "conv", "tied", "heavy-tailed prior", "matrix normal", "repeated draws")
-GRADIENTS = [(name, estimator) for name, estimator in PAIRS if name in LOSSES]
 
 
 @lru_cache(maxsize=1)
@@ -39,13 +36,6 @@ def test_the_law_of_an_examples_outputs_is_that_of_shared_draws(name: str, estim
 def test_the_law_of_an_examples_outputs_over_many_draws(name: str, estimator: str) -> None:
     found = subject(name, draws=100_000)
     check_law(found, found.rewritten(estimator))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "estimator"), GRADIENTS)
-def test_expected_gradients_are_those_of_shared_draws(name: str, estimator: str) -> None:
-    found = subject(name, "train", 4_000)
-    check_gradients(found, found.rewritten(estimator))
 
 
 @pytest.mark.slow

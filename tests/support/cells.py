@@ -23,7 +23,7 @@ Verdicts = tuple[str, str, str]
 """Of local reparameterization, flipout and grouped draws."""
 
 ALL: Verdicts = (EXACT, EXACT, EXACT)
-_TABLE = "`tensor.take` cannot take a weight for each group"
+TABLE = "`tensor.take` cannot take a weight for each group"
 _OWN = "each element of plate `batch` has its own draw already"
 _BEHIND = "the examples' axis stands behind the weight's"
 
@@ -51,22 +51,26 @@ class Cell:
         return derive_entries(lowered(f"model m {{ plate batch[8] of 100 {self.text} }}", **settings))
 
 
-def _reused(dims: str) -> str:
+def reused(dims: str) -> str:
+    """Why local reparameterization is not exact where positions share a weight."""
     return f"every position of an example along {dims} uses the same weight"
 
 
-def _not(posterior: str) -> tuple[str, str]:
+def unlike(posterior: str) -> tuple[str, str]:
+    """Why a posterior fits neither local reparameterization nor flipout."""
     return (
         f"the posterior {posterior} is not an independent Gaussian for each weight",
         f"the posterior {posterior} is not independent for each weight and symmetric",
     )
 
 
-def _all(reason: str) -> Verdicts:
+def every(reason: str) -> Verdicts:
+    """One reason against all."""
     return (reason, reason, reason)
 
 
-def _but_grouped(reason: str) -> Verdicts:
+def but_grouped(reason: str) -> Verdicts:
+    """One reason against all but grouped draws."""
     return (reason, reason, EXACT)
 
 
@@ -78,6 +82,7 @@ IMAGES = "input x: f32[batch, 4, 4, 2] " + BOTH
 BATCH_MEAN = "`math.mean` combines the elements of plate `batch`"
 TWO = "plate rows[6] of 60 "
 SEVERAL = "it meets examples of several plates; `{}` gives no axis or several axes of examples"
+"""Why examples of two plates are not grouped."""
 
 CELLS: dict[str, Cell] = {
     "dense": Cell(DENSE + "observe y ~ Normal(x |> dense(3), 1)", {"y/dense/kernel": ALL}),
@@ -94,11 +99,11 @@ CELLS: dict[str, Cell] = {
     ),
     "sequence": Cell(
         f"input x: f32[batch, time=3, 5] input y: f32[batch, time=3, 2] {BOTH} observe y ~ Normal(x |> dense(2), 1)",
-        {site: (_reused("[time~3]"), EXACT, EXACT) for site in ("y/dense/kernel", "y/dense/bias")},
+        {site: (reused("[time~3]"), EXACT, EXACT) for site in ("y/dense/kernel", "y/dense/bias")},
     ),
     "conv": Cell(
         IMAGES + "input y: f32[batch, 2, 2, 3] observe y ~ Normal(x |> conv2d(3, kernel_size=3), 1)",
-        {site: (_reused("[2, 2]"), EXACT, EXACT) for site in ("y/conv2d/kernel", "y/conv2d/bias")},
+        {site: (reused("[2, 2]"), EXACT, EXACT) for site in ("y/conv2d/kernel", "y/conv2d/bias")},
     ),
     "conv over the whole image": Cell(
         IMAGES + "input y: f32[batch, 1, 1, 3] observe y ~ Normal(x |> conv2d(3, kernel_size=4), 1)",
@@ -107,12 +112,12 @@ CELLS: dict[str, Cell] = {
     "table": Cell(
         "input x: i32[batch] input y: f32[batch, 3] believe embedding ~ Normal(0, 1) by mean_field(init_scale=0.5) "
         "observe y ~ Normal(x |> embedding(4, 3), 1)",
-        {"y/embedding/embedding": (EXACT, EXACT, _TABLE)},
+        {"y/embedding/embedding": (EXACT, EXACT, TABLE)},
     ),
     "table of a sequence": Cell(
         "input x: i32[batch, 2] input y: f32[batch, 2, 3] "
         "believe embedding ~ Normal(0, 1) by mean_field(init_scale=0.5) observe y ~ Normal(x |> embedding(4, 3), 1)",
-        {"y/embedding/embedding": (_reused("[2]"), EXACT, _TABLE)},
+        {"y/embedding/embedding": (reused("[2]"), EXACT, TABLE)},
     ),
     "layer norm": Cell(
         X + "believe scale, bias ~ Normal(0, 1) by mean_field(init_scale=0.5) let h = x |> layer_norm "
@@ -140,18 +145,19 @@ CELLS: dict[str, Cell] = {
     ),
     "batch norm before": Cell(DENSE + "observe y ~ Normal(x |> batch_norm |> dense(3), 1)", {"y/dense/kernel": ALL}),
     "batch norm after": Cell(
-        DENSE + "observe y ~ Normal(x |> dense(3) |> batch_norm, 1)", {"y/dense/kernel": _all(BATCH_MEAN)}
+        DENSE + "observe y ~ Normal(x |> dense(3) |> batch_norm, 1)", {"y/dense/kernel": every(BATCH_MEAN)}
     ),
     "batch norm in repeated draws": Cell(
         DENSE + "observe y ~ Normal(x |> dense(3) |> batch_norm, 1) objective elbo(samples=3)",
-        {"y/dense/kernel": _all(BATCH_MEAN)},
+        {"y/dense/kernel": every(BATCH_MEAN)},
     ),
     "centered by hand": Cell(
-        DENSE + "let h = x |> dense(3) observe y ~ Normal(h - mean(h, axis=0), 1)", {"h/dense/kernel": _all(BATCH_MEAN)}
+        DENSE + "let h = x |> dense(3) observe y ~ Normal(h - mean(h, axis=0), 1)",
+        {"h/dense/kernel": every(BATCH_MEAN)},
     ),
     "mixed where predicted": Cell(
         DENSE + "let h = x |> dense(3) predict c = h - mean(h, axis=0) observe y ~ Normal(h, 1)",
-        {"h/dense/kernel": _all(BATCH_MEAN)},
+        {"h/dense/kernel": every(BATCH_MEAN)},
         "predict",
     ),
     "mixed where predicted only": Cell(
@@ -159,39 +165,39 @@ CELLS: dict[str, Cell] = {
         {"h/dense/kernel": ALL},
     ),
     "exported": Cell(
-        W + "predict w = w observe y ~ Normal(x @ w, 1)", {"w": _all("its value is the output `value:w`")}, "predict"
+        W + "predict w = w observe y ~ Normal(x @ w, 1)", {"w": every("its value is the output `value:w`")}, "predict"
     ),
     "exported elsewhere": Cell(W + "predict w = w observe y ~ Normal(x @ w, 1)", {"w": ALL}),
     "log-normal": Cell(
         X + "sample w: f32[5, 3] ~ LogNormal(0, 1) by mean_field(family=LogNormal) observe y ~ Normal(x @ w, 1)",
-        {"w": (*_not("LogNormal"), EXACT)},
+        {"w": (*unlike("LogNormal"), EXACT)},
     ),
     "Gumbel": Cell(
         X + "sample w: f32[5, 3] ~ Gumbel(0, 1) by mean_field(family=Gumbel) observe y ~ Normal(x @ w, 1)",
-        {"w": (*_not("Gumbel"), EXACT)},
+        {"w": (*unlike("Gumbel"), EXACT)},
     ),
     "Laplace": Cell(
         X
         + "sample w: f32[5, 3] ~ Laplace(0, 1) by mean_field(family=Laplace, init_scale=0.5) "
         + "observe y ~ Normal(x @ w, 1)",
-        {"w": (_not("Laplace")[0], EXACT, EXACT)},
+        {"w": (unlike("Laplace")[0], EXACT, EXACT)},
     ),
     "full rank": Cell(
         X + "believe kernel ~ Normal(0, 1) by full_rank observe y ~ Normal(x |> dense(3), 1)",
-        {"y/dense/kernel": (*_not("MultivariateNormal"), EXACT)},
+        {"y/dense/kernel": (*unlike("MultivariateNormal"), EXACT)},
     ),
     "low rank": Cell(
         X + "believe kernel ~ Normal(0, 1) by low_rank(rank=2) observe y ~ Normal(x |> dense(3), 1)",
-        {"y/dense/kernel": (*_not("LowRankMultivariateNormal"), EXACT)},
+        {"y/dense/kernel": (*unlike("LowRankMultivariateNormal"), EXACT)},
     ),
     "matrix normal": Cell(
         X + "believe kernel ~ Normal(0, 1) by matrix_normal observe y ~ Normal(x |> dense(3), 1)",
-        {"y/dense/kernel": (EXACT, _not("MatrixNormal")[1], EXACT)},
+        {"y/dense/kernel": (EXACT, unlike("MatrixNormal")[1], EXACT)},
     ),
     "matrix normal on a sequence": Cell(
         "input x: f32[batch, 2, 5] input y: f32[batch, 2, 3] believe kernel ~ Normal(0, 1) by matrix_normal "
         "observe y ~ Normal(x |> dense(3), 1)",
-        {"y/dense/kernel": (_reused("[2]"), _not("MatrixNormal")[1], EXACT)},
+        {"y/dense/kernel": (reused("[2]"), unlike("MatrixNormal")[1], EXACT)},
     ),
     "heavy-tailed prior": Cell(
         X + "believe kernel ~ StudentT(4, 0, 1) by mean_field(init_scale=0.5) observe y ~ Normal(x |> dense(3), 1)",
@@ -211,14 +217,14 @@ CELLS: dict[str, Cell] = {
     "repeated": Cell(
         X + "sample w: f32[5] ~ Normal(0, 1) by mean_field(init_scale=0.5) "
         "observe y ~ Normal(x @ (expand_dims(w, 1) * ones[5, 3]), 1)",
-        {"w": _but_grouped("`math.mul` repeats or mixes its elements before it meets examples")},
+        {"w": but_grouped("`math.mul` repeats or mixes its elements before it meets examples")},
     ),
     "squared": Cell(
-        W + "observe y ~ Normal(x @ (w * w), 1)", {"w": _all("`math.mul` combines it with a value that depends on it")}
+        W + "observe y ~ Normal(x @ (w * w), 1)", {"w": every("`math.mul` combines it with a value that depends on it")}
     ),
     "through a function": Cell(
         W + "observe y ~ Normal(x @ tanh(w), 1)",
-        {"w": _but_grouped("it enters `math.tanh`, which is not linear in it")},
+        {"w": but_grouped("it enters `math.tanh`, which is not linear in it")},
     ),
     "counted inputs": Cell(
         "input x: i32[batch, 5] input y: f32[batch, 3] "
@@ -227,7 +233,7 @@ CELLS: dict[str, Cell] = {
     ),
     "one number": Cell(
         X + "sample w: f32[] ~ Normal(0, 1) by mean_field(init_scale=0.5) observe y ~ Normal(w * x[:, :3], 1)",
-        {"w": (_reused("[3]"), "no axis of it can carry signs", EXACT)},
+        {"w": (reused("[3]"), "no axis of it can carry signs", EXACT)},
     ),
     "as many as examples": Cell(
         "input x: f32[batch, 5] input y: f32[batch] sample w: f32[8] ~ Normal(0, 1) by mean_field(init_scale=0.5) "
@@ -247,9 +253,9 @@ CELLS: dict[str, Cell] = {
         "input x: f32[batch, 5] sample z: f32[batch, 2] ~ Normal(0, 1) by Normal(x |> dense(2), 1) "
         "believe kernel ~ Normal(0, 1) by mean_field observe x ~ Normal(z |> dense(5), 1) objective iwae(samples=3)",
         {
-            "x/dense/kernel": _all("it is used inside repeated draws or a loop"),
+            "x/dense/kernel": every("it is used inside repeated draws or a loop"),
             "z": (
-                f"{_OWN}; {_reused('[5]')}",
+                f"{_OWN}; {reused('[5]')}",
                 f"{_OWN}; no axis of it can carry signs",
                 f"{_OWN}; the examples' axis is one of the weight's",
             ),
@@ -281,7 +287,7 @@ CELLS: dict[str, Cell] = {
     "no example": Cell(
         X + "param b: f32[3] = 0.5 sample w: f32[3] ~ Normal(0, 1) by mean_field observe w ~ Normal(b, 1) "
         "observe y ~ Normal(x |> dense(3), 1)",
-        {"w": _all("it never meets examples")},
+        {"w": every("it never meets examples")},
     ),
     "no draw": Cell(DENSE + "observe y ~ Normal(x |> dense(3), 1) objective map", {}),
 }

@@ -120,11 +120,15 @@ class Subject:
     def sampled(self, module: Module, seed: int) -> Array:
         """Draws of what is predicted of each example: [draws, examples, outputs]."""
         types = {o.name: o.value.tensor for o in module.functions[self.entry].outputs}
-        found = outputs(module, self.entry, self.params, self.inputs, seed, self.draws)
+        found = outputs(self._alone(module), self.entry, self.params, self.inputs, seed, self.draws)
         told = {name: x for name, x in found.items() if name.startswith(("mean:", "value:"))}
         # An element of two plates is an example, too.
         apart = {name: x.reshape(len(x), -1, *x.shape[1 + len(types[name].plates) :]) for name, x in told.items()}
         return flat(apart)
+
+    def _alone(self, module: Module) -> Module:
+        """What must be emitted to run the entry point."""
+        return module.with_functions({name: module.functions[name] for name in ("init", self.entry)})
 
     @cached_property
     def yardstick(self) -> Array:
@@ -138,7 +142,7 @@ class Subject:
 
     def gradients_of(self, module: Module, seed: int) -> Array:
         """Gradients of the loss for every parameter, and the loss itself: [draws, numbers]."""
-        run = Program(module).emitted.namespace["_train"]
+        run = Program(self._alone(module)).emitted.namespace["_train"]
         trained = {path: self.params[path] for path in trained_paths(self.module)}
         rest = {path: value for path, value in self.params.items() if path not in trained}
 

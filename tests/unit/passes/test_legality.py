@@ -10,11 +10,12 @@ from bl_compiler.ir.estimators import Estimator
 from bl_compiler.passes.estimators.decisions import Reason
 from bl_compiler.passes.estimators.legality import Site, verdict
 from tests.support.cells import CELLS, ESTIMATORS, Cell, check_cell, sites_of
+from tests.support.cells_more import MORE
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [*CELLS, *MORE])
 def test_verdicts(name: str) -> None:
-    check_cell(CELLS[name])
+    check_cell({**CELLS, **MORE}[name])
 
 
 def refusals(text: str, estimator: str, entry: str = "train") -> list[Reason]:
