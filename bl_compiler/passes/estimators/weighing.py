@@ -38,7 +38,7 @@ CORRELATION = 0.02
 """The correlation of the noise in the gradients of two examples that share a draw: between 0.01 and 0.05 where it was
 measured (benchmarks/RESULTS.md)."""
 
-_FLIPOUT_FACTOR = 1.2
+_FLIPOUT_FACTOR = 1.3
 """The variance of flipout's gradient against that of independent draws: signs leave the perturbation's size shared."""
 
 
