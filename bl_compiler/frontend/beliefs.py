@@ -71,7 +71,8 @@ def estimator_of(state: State, expr: ast.Expr | None, posterior: PosteriorForm |
         state.fail("BLC0304", "a trained value has no estimator: it is not random", expr.span)
     name = expr.function if isinstance(expr, ast.Call) else expr
     if not isinstance(name, ast.Name):
-        state.fail("BLC0304", "expected the name of an estimator", expr.span)
+        known = ", ".join(f"`{each}`" for each in sorted(ESTIMATORS))
+        state.fail("BLC0304", "expected the name of an estimator", expr.span, help=f"known: {known}")
     if name.id not in ESTIMATORS:
         state.unknown("estimator", name.id, list(ESTIMATORS), name.span)
     if isinstance(expr, ast.Call) and expr.arguments and not ESTIMATORS[name.id]:

@@ -276,6 +276,11 @@ def test_wrong_belief(statement: str, code: str, pointed: str) -> None:
     assert (found.code, spelled(found, text)) == (code, pointed)
 
 
+def test_what_is_no_name_of_an_estimator_gets_the_names() -> None:
+    found = error(model('believe kernel ~ Normal(0, 1) using "flipout"'))
+    assert "`flipout`" in " ".join(found.helps)
+
+
 @pytest.mark.parametrize(
     ("posterior", "code"),
     [
