@@ -18,12 +18,17 @@ from bl_compiler.driver.verifying.graphs import DRAW
 from bl_compiler.driver.verifying.report import Check
 from bl_compiler.driver.verifying.statistic import relative_error
 from bl_compiler.ir.graph import Graph, Module
+from bl_compiler.ir.types import DType, TensorType
+from bl_compiler.ir.walk import walk
 
 REFERENCE = 1e-6
 """The relative error allowed between graphs in float64: constants that `fold` computed are rounded to float32."""
 
 EMISSION = 1e-3
 """The relative error allowed to float32 against float64, of the greatest element of an array."""
+
+COARSE = {DType.F16: 4e-3, DType.BF16: 3e-2}
+"""The same where numbers are kept in fewer bits: eight roundings."""
 
 SAME = 1e-4
 """The relative error up to which two float32 programs give the same for the same draws."""
@@ -81,7 +86,14 @@ def compare_emission(
         wanted = _evaluate(module, entry, graph, feeds, i, 0, draws)
         compared = program.outputs if fixable else sorted(names)
         pairs += [(name, drawn[name][i], wanted[name]) for name in compared]
-    return _check(entry, "emission", EMISSION, pairs)
+    return _check(entry, "emission", _limit(graph), pairs)
+
+
+def _limit(graph: Graph) -> float:
+    """The error that the coarsest numbers of a graph allow."""
+    values = (value for node in walk(graph) for value in node.results)
+    kinds = {value.type.dtype for value in values if isinstance(value.type, TensorType)}
+    return max([EMISSION, *(limit for kind, limit in COARSE.items() if kind in kinds)])
 
 
 def _coin(graph: Graph, site: str, value: NDArray[Any]) -> NDArray[Any]:
@@ -97,7 +109,7 @@ def compare_log_joint(module: Module, graph: Graph, program: EntryProgram, feeds
         wanted = _evaluate(module, "log_joint", graph, feeds, i, 0, None)
         found = program.log_joint(feeds.params, sites, feeds.inputs, feeds.sizes)
         pairs += [(name, found[name], wanted[name]) for name in program.outputs]
-    return _check("log_joint", "emission", EMISSION, pairs)
+    return _check("log_joint", "emission", _limit(graph), pairs)
 
 
 def compare_draws(entry: str, found: Tree, wanted: Tree, names: Iterable[str]) -> Check:

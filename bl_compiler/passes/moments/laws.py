@@ -156,7 +156,9 @@ class Emitter(Rewriter):
         """Squares, made once for each array."""
         key = ("square", x)
         if key not in self.notes:
-            self.notes[key] = (self.builder.unary("square", x),)
+            # Squares of integers could leave their type.
+            wide = x if x.tensor.dtype.is_float else self.builder.cast(x, DType.F32)
+            self.notes[key] = (self.builder.unary("square", wide),)
         return self.notes[key][0]
 
     def sides(self, x: Value, axes: Axes) -> tuple[Value, Value]:
