@@ -13,7 +13,7 @@ from bl_compiler.cli.framework import command as declare
 from bl_compiler.cli.framework import opt, terminal
 
 KINDS = (
-    *("passes", "ops", "layers", "functions", "distributions", "posteriors", "optimizers"),
+    *("passes", "ops", "layers", "functions", "distributions", "posteriors", "estimators", "optimizers"),
     *("targets", "codes", "lints", "levels", "stages"),
 )
 
@@ -29,8 +29,8 @@ KINDS = (
 def command(kind: str, as_json: bool, plain: bool) -> None:
     """List what the compiler knows of a KIND.
 
-    KIND is one of passes, ops, layers, functions, distributions, posteriors, optimizers, targets, codes, lints, levels
-    and stages.
+    KIND is one of passes, ops, layers, functions, distributions, posteriors, estimators, optimizers, targets, codes,
+    lints, levels and stages.
     """
     from bl_compiler.driver import catalog
 

@@ -172,6 +172,16 @@ def posteriors() -> Iterator[Entry]:
         yield Entry(name, _first_line(doc), {"arguments": list(arguments)}, text)
 
 
+def estimators() -> Iterator[Entry]:
+    """Estimators that `using` takes, their arguments, and when they are exact."""
+    from bl_compiler.frontend.library import ESTIMATORS
+    from bl_compiler.ir.estimators import DOCS
+
+    for name, arguments in ESTIMATORS.items():
+        text = f"{name}({', '.join(arguments)})\n\n{DOCS[name]}" if arguments else f"{name}\n\n{DOCS[name]}"
+        yield Entry(name, _first_line(DOCS[name]), {"arguments": list(arguments)}, text)
+
+
 def optimizers() -> Iterator[Entry]:
     """Optimizers and their arguments."""
     from bl_compiler.frontend.library import OPTIMIZERS
@@ -221,6 +231,7 @@ KINDS: dict[str, Callable[[], Iterator[Entry]]] = {
     "functions": functions,
     "distributions": distributions,
     "posteriors": posteriors,
+    "estimators": estimators,
     "optimizers": optimizers,
     "targets": targets,
     "codes": codes,
@@ -230,11 +241,14 @@ KINDS: dict[str, Callable[[], Iterator[Entry]]] = {
 }
 """What `blc list` lists."""
 
-_EXPLAINED = ("passes", "layers", "functions", "distributions", "ops", "levels", "stages", "posteriors", "optimizers")
+_EXPLAINED = (
+    *("passes", "layers", "functions", "distributions", "ops", "levels", "stages", "posteriors", "estimators"),
+    "optimizers",
+)
 
 
 def explain(name: str) -> str | None:
-    """The whole story about a pass, layer, function, distribution, op, level, stage, posterior or optimizer."""
+    """The whole story about what has this name: a pass, a layer, an estimator, or several of them."""
     parts = []
     for kind in _EXPLAINED:
         for entry in KINDS[kind]():
@@ -252,6 +266,7 @@ _SINGULAR = {
     "levels": "level",
     "stages": "stage",
     "posteriors": "posterior",
+    "estimators": "estimator",
     "optimizers": "optimizer",
 }
 

@@ -13,6 +13,32 @@ from dataclasses import dataclass
 NAMES = ("auto", "shared", "grouped", "flipout", "local_reparameterization", "deterministic")
 """Every estimator; `auto` leaves the choice to the compiler."""
 
+DOCS = {
+    "auto": """The compiler's choice among the estimators that are exact where the draw is used.
+
+It takes the one with the least predicted time times variance of a step; `--estimators` sets another measure.""",
+    "shared": """One draw a step, for all examples.
+
+Always exact, and the least work. All examples share its noise, so a larger batch does not average it out.""",
+    "grouped": """As many draws a step as there are groups, each for its part of the examples.
+
+`groups` divides the number of examples in a step. Exact unless something mixes the examples.""",
+    "flipout": """One perturbation of the weight a step, under signs that differ from example to example.
+
+Exact for independent posteriors that are symmetric around their means (Wen et al. 2018). Convolutions, weights that
+are used several times and steps of a sequence are fine.""",
+    "local_reparameterization": """Pre-activations are drawn in the place of the weight.
+
+Exact for Gaussian posteriors where no two outputs of an example share an element of the weight: dense layers on one
+position, not convolutions (Kingma et al. 2015; Louizos and Welling 2016 for `matrix_normal`). With `approximate=true`
+it is used there, too, and changes what is optimized.""",
+    "deterministic": """Nothing is drawn: means and variances of what the weight reaches are computed in closed form.
+
+Exact where there is one (Wu et al. 2019; docs/moments.md). With `approximate=true` sums of many terms count as
+Gaussian.""",
+}
+"""What each is: one line, and when it is exact."""
+
 _FORM = re.compile(r"(?P<name>[a-z_]+)(?:\((?P<argument>[a-z]+|[0-9]+)\))?")
 
 

@@ -194,7 +194,7 @@ def test_info_of_a_broken_model_shows_why(blc: Shell) -> None:
 
 
 KINDS = (
-    *("passes", "ops", "layers", "functions", "distributions", "posteriors", "optimizers"),
+    *("passes", "ops", "layers", "functions", "distributions", "posteriors", "estimators", "optimizers"),
     *("targets", "codes", "lints", "levels", "stages"),
 )
 
@@ -209,7 +209,9 @@ def test_lists_come_in_three_forms_of_the_same_names(blc: Shell, kind: str) -> N
     assert (readable.err, plain.err, as_json.err) == ("", "", "")
 
 
-@pytest.mark.parametrize("kind", ["passes", "layers", "functions", "distributions", "ops", "codes", "levels", "lints"])
+@pytest.mark.parametrize(
+    "kind", ["passes", "layers", "functions", "distributions", "ops", "codes", "levels", "lints", "estimators"]
+)
 def test_everything_listed_is_explained(blc: Shell, kind: str) -> None:
     for name in blc("list", kind, "--plain").out.split():
         done = blc("explain", name)
