@@ -83,7 +83,8 @@ def verify(
 
     Raises:
         OptionError: An argument makes no sense.
-        CompileError: The pipeline is malformed (BLC0402), or arrays do not fit the model (BLC0011, BLC0012).
+        CompileError: The pipeline is malformed (BLC0402), or arrays do not fit the model (BLC0011, BLC0012), or
+            hold NaN or infinity (BLC0014).
     """
     from bl_compiler.backends.jax.interface import wide_value
     from bl_compiler.backends.jax.program import require_wide_types
@@ -115,7 +116,7 @@ def _fitted(given: Mapping[str, Any], types: Mapping[str, TensorType], what: str
     """The arrays in the element types wanted.
 
     Raises:
-        CompileError: One is missing or has another shape.
+        CompileError: One is missing, has another shape or is not finite.
     """
     sink, found, symbols = Sink(), dict[str, Any](), dict[str, int]()
     for name, type_ in types.items():
@@ -126,9 +127,15 @@ def _fitted(given: Mapping[str, Any], types: Mapping[str, TensorType], what: str
         sizes = [symbols.setdefault(d, n) if isinstance(d, str) else d for d, n in zip(type_.shape, array.shape)]  # noqa: B905
         if array.ndim != type_.rank or tuple(sizes) != array.shape or array.dtype.kind not in "biufV":
             words = f"is {array.dtype}[{', '.join(map(str, array.shape))}]"
-            sink.error("BLC0012", f"{what} `{name}` {words} and should be {type_}").help("give one batch of the model")
+            sink.error("BLC0012", f"{what} `{name}` {words} and should be {type_}").help(
+                "give one batch of the model" if what == "input" else "give parameters that this model was trained to"
+            )
             continue
         found[name] = as_type(array, DType(type_.dtype))
+        if not np.isfinite(found[name].astype(np.float64)).all():
+            sink.error("BLC0014", f"{what} `{name}` holds NaN or infinite values").help(
+                "nothing can be compared there: give finite ones"
+            )
     if sink.errors:
         raise CompileError(sink.diagnostics)
     return found

@@ -173,7 +173,10 @@ class EntryCheck:
 
     def before(self) -> list[Check]:
         """Checks of the unoptimized program itself."""
-        return [] if self.entry == "init" else self._emission(self._module, self.graph, self._program)
+        # Without observations there are entry points that give nothing.
+        if self.entry == "init" or not self.graph.outputs:
+            return []
+        return self._emission(self._module, self.graph, self._program)
 
     def after(self, module: Module, graph: Graph | None) -> list[Check]:
         """Checks of the graph that a pass made."""

@@ -218,12 +218,19 @@ def test_given_parameters_and_inputs_are_used() -> None:
         ({"inputs": {"x": np.zeros((6, 5))}}, "BLC0011"),
         ({"inputs": {"x": np.zeros((6, 4)), "y": np.zeros(6, np.int32)}}, "BLC0012"),
         ({"params": {}}, "BLC0011"),
+        ({"inputs": {"x": np.full((6, 5), np.inf), "y": np.zeros(6, np.int32)}}, "BLC0014"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(arguments: dict[str, Any], code: str) -> None:
     with pytest.raises(CompileError) as caught:
         report(DENSE, "cse", **arguments)
     assert {d.code for d in caught.value.diagnostics} == {code}
+
+
+def test_a_model_that_observes_nothing_is_verified() -> None:
+    text = "model plain { plate batch[6] of 60 input x: f32[batch, 5] predict f = x |> dense(4) }"
+    found = report(text, "cse")
+    assert found.fault is None, str(found)
 
 
 def test_too_few_draws_and_unknown_entries_are_refused() -> None:
