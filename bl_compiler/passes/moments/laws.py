@@ -156,8 +156,8 @@ class Emitter(Rewriter):
         """Squares, made once for each array."""
         key = ("square", x)
         if key not in self.notes:
-            # Squares of integers could leave their type.
-            wide = x if x.tensor.dtype.is_float else self.builder.cast(x, DType.F32)
+            # Squares could leave the range of integers and of half precision.
+            wide = x if x.tensor.dtype in (DType.F32, DType.F64) else self.builder.cast(x, DType.F32)
             self.notes[key] = (self.builder.unary("square", wide),)
         return self.notes[key][0]
 
