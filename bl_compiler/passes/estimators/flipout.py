@@ -15,7 +15,7 @@ from bl_compiler.ir.graph import Value
 from bl_compiler.ir.types import Dim, Dims
 from bl_compiler.passes.estimators.contraction import Place
 from bl_compiler.passes.estimators.legality import Site, axis_at_use, signed_axes
-from bl_compiler.passes.estimators.plan import Get, Plan, full, mapped, re_emit, way_nodes
+from bl_compiler.passes.estimators.plan import Get, Plan, full, mapped, named, re_emit, way_nodes
 from bl_compiler.passes.estimators.uses import Use
 
 RULE = "flipout"
@@ -47,7 +47,9 @@ def _draw(b: GraphBuilder, get: Get, site: Site, made: _Signs) -> Value:
     zero = b.const(0.0, result.tensor.dtype)
     centered = b.add(law.op.name, *(zero if name == "loc" else get(v) for name, v in params.items()))
     whole = b.add("dist.expand", centered, dims=result.tensor.dims)
-    made.delta = b.add("random.draw", whole, site=site.draw.site, estimator="shared", name=result.name)
+    made.delta = b.add(
+        "random.draw", whole, site=site.draw.site, estimator="shared", name=f"{result.name or 'weight'}_noise"
+    )
     return b.binary("add", full(b, get(params["loc"]), result), made.delta)
 
 
@@ -70,19 +72,26 @@ def _use(b: GraphBuilder, get: Get, site: Site, use: Use, made: _Signs) -> Value
         else:
             x = operands[place.operand]
             plates = _plate_axes(use, x.tensor.dims)
-            operands[place.operand] = b.binary("mul", x, _laid(b, made.by_axis[axis], plates, place, x.tensor.dims))
+            signed = b.binary("mul", x, _laid(b, made.by_axis[axis], plates, place, x.tensor.dims))
+            operands[place.operand] = named(b, signed, _signed(x))
     if c.additive:
         weights = b.binary("add", mean, _times(b, delta, after))
         return re_emit(b, node, [weights if i == c.operand else get(v) for i, v in enumerate(node.inputs)])
     means = [mean if i == c.operand else get(v) for i, v in enumerate(node.inputs)]
     perturbed = re_emit(b, node, [delta if i == c.operand else operands[i] for i in range(len(node.inputs))])
-    return b.binary("add", re_emit(b, node, means), _times(b, perturbed, after))
+    spread = _times(b, named(b, perturbed, "noise"), after)
+    return b.binary("add", named(b, re_emit(b, node, means), "mean"), spread)
 
 
 def _times(b: GraphBuilder, x: Value, signs: list[Value]) -> Value:
     for sign in signs:
-        x = b.binary("mul", x, sign)
+        x = named(b, b.binary("mul", x, sign), _signed(x))
     return x
+
+
+def _signed(x: Value) -> str:
+    """The name of a value times signs."""
+    return x.name if x.name.startswith("signed_") else f"signed_{x.name or 'input'}"
 
 
 def _plate_axes(use: Use, dims: Dims) -> tuple[int, ...]:
@@ -96,7 +105,8 @@ def _signs(b: GraphBuilder, site: Site, use: Use, axis: int, weight: Value) -> V
     # Uses may have their plates in different orders, and share the signs.
     plates = {d.name: d for d in use.contraction.dims if d.is_plate}
     dims = (*(plates[name] for name in sorted(use.contraction.plate_names)), Dim(weight.tensor.dims[axis].size))
-    return b.add("random.sign", dims=dims, dtype=weight.tensor.dtype, site=f"{site.draw.site}/signs_{axis}")
+    where = f"{site.draw.site}/signs_{axis}"
+    return b.add("random.sign", dims=dims, dtype=weight.tensor.dtype, site=where, name="signs")
 
 
 def _laid(b: GraphBuilder, signs: Value, plates: tuple[int, ...], place: Place, dims: Dims) -> Value:

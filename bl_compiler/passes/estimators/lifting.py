@@ -12,7 +12,7 @@ from bl_compiler.ir.ops_tensor import parse_einsum
 from bl_compiler.ir.types import Dim, Dims
 from bl_compiler.passes.estimators.contraction import Contraction
 from bl_compiler.passes.estimators.decisions import Reason
-from bl_compiler.passes.estimators.plan import Get, re_emit
+from bl_compiler.passes.estimators.plan import Get, named, re_emit
 from bl_compiler.passes.estimators.uses import Use
 
 _CONTRACTIONS = ("linear.einsum", "linear.conv", "math.mul", "math.div", "math.add", "math.sub")
@@ -102,7 +102,9 @@ def lifted_use(b: GraphBuilder, get: Get, use: Use, weight: Value, groups: int) 
             if within > 1:
                 spread = b.reshape(weight, (Dim(groups), Dim(1), *weight.tensor.dims[1:]))
                 spread = b.broadcast(spread, (Dim(groups), Dim(within), *weight.tensor.dims[1:]))
-                each = b.reshape(spread, (plate, *weight.tensor.dims[1:]))
+                each = named(
+                    b, b.reshape(spread, (plate, *weight.tensor.dims[1:])), f"{weight.name or 'weight'}_of_each"
+                )
             own = weight.tensor.dims[1:]
             trailing = own[max(0, len(own) - (len(c.dims) - axis - 1)) :]
             ones = len(c.dims) - axis - 1 - len(trailing)
@@ -129,13 +131,14 @@ def _einsum(b: GraphBuilder, get: Get, use: Use, weight: Value, groups: int, wit
             parts[i] = parts[i].replace(letter, group + letter)
         else:
             inputs.append(get(value))
-    split = b.einsum(f"{','.join(parts)}->{right.replace(letter, group + letter)}", *inputs)
+    split = named(b, b.einsum(f"{','.join(parts)}->{right.replace(letter, group + letter)}", *inputs), "in_groups")
     return b.reshape(split, c.dims)
 
 
 def _split(b: GraphBuilder, x: Value, axis: int, groups: int, within: int) -> Value:
     dims: Dims = x.tensor.dims
-    return b.reshape(x, (*dims[:axis], Dim(groups), Dim(within), *dims[axis + 1 :]))
+    split = b.reshape(x, (*dims[:axis], Dim(groups), Dim(within), *dims[axis + 1 :]))
+    return named(b, split, f"{x.name or 'x'}_in_groups")
 
 
 def _conv(b: GraphBuilder, get: Get, use: Use, weight: Value, groups: int, within: int) -> Value:

@@ -16,7 +16,17 @@ from bl_compiler.ir.ops_tensor import parse_einsum
 from bl_compiler.ir.opspec import OpSet
 from bl_compiler.ir.rewrite import Rewriter
 from bl_compiler.passes.estimators.legality import Site
-from bl_compiler.passes.estimators.plan import Get, Plan, full, mapped, mapped_variance, re_emit, squared, way_nodes
+from bl_compiler.passes.estimators.plan import (
+    Get,
+    Plan,
+    full,
+    mapped,
+    mapped_variance,
+    named,
+    re_emit,
+    squared,
+    way_nodes,
+)
 from bl_compiler.passes.estimators.uses import Use
 
 RULE = "local-reparameterize"
@@ -49,7 +59,8 @@ def _gaussian(b: GraphBuilder, get: Get, site: Site, use: Use) -> Value:
     variance = mapped_variance(b, get, use.path, squared(b, scale))
     means = [mean if i == c.operand else get(v) for i, v in enumerate(use.node.inputs)]
     spreads = [variance if i == c.operand else _coefficient(b, get, use.node, v) for i, v in enumerate(use.node.inputs)]
-    return _noise(b, site, re_emit(b, use.node, means), root(b, re_emit(b, use.node, spreads)))
+    center, width = re_emit(b, use.node, means), re_emit(b, use.node, spreads)
+    return _noise(b, site, named(b, center, "mean"), root(b, named(b, width, "variance")))
 
 
 def _coefficient(b: GraphBuilder, get: Get, node: Node, x: Value) -> Value:
@@ -60,7 +71,7 @@ def _coefficient(b: GraphBuilder, get: Get, node: Node, x: Value) -> Value:
 
 def root(b: GraphBuilder, variance: Value) -> Value:
     """A standard deviation with finite derivatives."""
-    return b.unary("sqrt", b.binary("max", variance, VARIANCE_FLOOR))
+    return named(b, b.unary("sqrt", b.binary("max", variance, VARIANCE_FLOOR)), "stddev")
 
 
 def _noise(b: GraphBuilder, site: Site, mean: Value, scale: Value) -> Value:
@@ -86,7 +97,7 @@ def _matrix_normal(b: GraphBuilder, get: Get, site: Site, use: Use) -> Value:
     turned = right.replace(column, outer)
     columns = get(params["scale_tril_column"])
     spread = b.einsum(f"{lengths},{turned},{column}{outer}->{right}", length, noise, columns)
-    return b.binary("add", re_emit(b, node, means), spread)
+    return b.binary("add", named(b, re_emit(b, node, means), "mean"), spread)
 
 
 def merge_noise(graph: Graph, ops: OpSet) -> Graph:
@@ -137,8 +148,8 @@ def _law(known: dict[Value, Node], draw: Node) -> Node:
 
 def _merged(b: GraphBuilder, node: Node, first: Node, second: Node, known: dict[Value, Node]) -> Value:
     laws = [_law(known, draw) for draw in (first, second)]
-    mean = b.add(node.op.name, laws[0].inputs[0], laws[1].inputs[0])
-    variance = b.binary("add", *(_variance(b, known, law.inputs[1]) for law in laws))
+    mean = b.add(node.op.name, laws[0].inputs[0], laws[1].inputs[0], name="mean")
+    variance = named(b, b.binary("add", *(_variance(b, known, law.inputs[1]) for law in laws)), "variance")
     return b.add("random.draw", b.add("dist.Normal", mean, root(b, variance)), site=first.site, estimator="shared")
 
 

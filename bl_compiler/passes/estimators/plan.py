@@ -75,6 +75,12 @@ def mapped_variance(b: GraphBuilder, get: Get, path: Path, v: Value) -> Value:
     return v
 
 
+def named(b: GraphBuilder, value: Value, name: str) -> Value:
+    """A value just made, under a name that tells a reader what it is."""
+    b.hint(value, name, override=True)
+    return value
+
+
 def squared(b: GraphBuilder, x: Value) -> Value:
     """`x²`."""
     return b.unary("square", x)
