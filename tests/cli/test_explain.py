@@ -84,6 +84,17 @@ def test_the_table_is_the_loss_of_the_program(blc: Shell, objective: str) -> Non
 
 
 @pytest.mark.usefixtures("quick")
+def test_an_open_size_is_told(blc: Shell) -> None:
+    text = """model m { plate batch[8]%s input y: f32[batch] sample w: f32[] ~ Normal(0, 1) by mean_field
+    observe y ~ Normal(w, 1) }"""
+    for name, of, told in (("open.blg", "", True), ("closed.blg", " of 40", False)):
+        blc.write(name, text % of)
+        done = blc("explain", name, "--elbo", "--params", "init")
+        assert done.code == 0, done.err
+        assert ("plate `batch` is: N = 8" in done.err) is told
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_run_gives_its_parameters_and_its_step(blc: Shell) -> None:
     blc.write("m.blg", REGRESSION)
     rng = np.random.default_rng(0)
