@@ -171,7 +171,7 @@ def _explain_loss(
         if inputs is None and any(node.op.name == "model.input" for node in model.functions["model"].nodes):
             terminal().note("inputs are random: give `--inputs` for others")
         for plate, count in open_sizes(entries).items():
-            terminal().note(f"the model does not say how long plate `{plate}` is: N = {count}, the examples of one step")
+            terminal().note(f"the model leaves open how long plate `{plate}` is: N = {count}, the size of a step")
     elif inputs is not None or step is not None:
         raise OptionError("values need parameters", help="give `--params`, which may be `init`", code="BLC0003")
     terminal().out(_json(table_facts(table)) if form == "json" else elbo_text(table))
