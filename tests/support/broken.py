@@ -116,10 +116,10 @@ def _unmapped(b: GraphBuilder, get: Get, path: Path, x: Value) -> Value:
 # --- local reparameterization ----------------------------------------------------------------------------------------
 
 
-def _merged_scales(b: GraphBuilder, node: Node, first: Node, second: Node, known: dict[Value, Node]) -> Value:
-    laws = [local_reparameterize._law(known, draw) for draw in (first, second)]
+def _merged_scales(b: GraphBuilder, node: Node, draws: tuple[Node, Node], known: dict[Value, Node]) -> Sequence[Value]:
+    laws = [local_reparameterize._law(known, draw) for draw in draws]
     mean, scale = (b.binary("add", *(law.inputs[i] for law in laws)) for i in (0, 1))
-    return b.add("random.draw", b.add("dist.Normal", mean, scale), site=first.site, estimator="shared")
+    return [b.add("random.draw", b.add("dist.Normal", mean, scale), site=draws[0].site, estimator="shared")]
 
 
 def _scales(b: GraphBuilder, get: Get, path: Path, v: Value) -> Value:
@@ -156,14 +156,14 @@ def _other_copies(patch: pytest.MonkeyPatch) -> None:
 
 def one_copy(patch: pytest.MonkeyPatch) -> None:
     """All groups have the same draw. That is exact, and no group has what it was made for."""
-    make = group_draws._copies
+    make = group_draws._Copies.made
 
-    def copies(b: GraphBuilder, get: Get, site: Site, groups: int) -> Value:
-        found = make(b, get, site, groups)
+    def made(self: group_draws._Copies, b: GraphBuilder, get: Get) -> Value:
+        found = make(self, b, get)
         first = b.add("tensor.take", found, b.const(0, DType.I32), axis=0)
         return b.broadcast(first, found.tensor.dims)
 
-    patch.setattr(group_draws, "_copies", copies)
+    patch.setattr(group_draws._Copies, "made", made)
 
 
 # --- divergences -----------------------------------------------------------------------------------------------------

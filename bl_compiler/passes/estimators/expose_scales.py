@@ -11,7 +11,9 @@ May import: floors 0-1, `base`, `contraction`, `plates`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from bl_compiler.ir.builder import GraphBuilder
@@ -19,6 +21,7 @@ from bl_compiler.ir.graph import Graph, Module, Node, Value
 from bl_compiler.ir.ops_tensor import parse_einsum
 from bl_compiler.ir.rewrite import Rewriter, map_functions, map_regions
 from bl_compiler.ir.types import Dim
+from bl_compiler.ir.walk import walk
 from bl_compiler.passes.base import Fact, Pass, PassContext
 from bl_compiler.passes.entry_frame import prune
 from bl_compiler.passes.estimators.contraction import Contraction, Place, contraction_of
@@ -64,14 +67,12 @@ class ExposeScales(Pass):
 
 
 def _exposed(graph: Graph, ctx: PassContext) -> Graph:
-    while True:
-        facts = analyze(graph)
-        if not facts.draws:
-            return graph
-        changed = _once(facts, graph, ctx)
+    while any(node.op.name == "random.draw" for node in walk(graph)):
+        changed = _once(analyze(graph), graph, ctx)
         if changed is graph:
             return graph
         graph = changed
+    return graph
 
 
 def _once(facts: Plates, graph: Graph, ctx: PassContext) -> Graph:
@@ -82,7 +83,7 @@ def _once(facts: Plates, graph: Graph, ctx: PassContext) -> Graph:
             rewriter.keep(map_regions(node, lambda body: _exposed(body, ctx)))
             continue
         contraction, scale, place = found
-        rewriter.replace(node, lambda b, f=found: [_moved(b, rewriter, *f)])  # type: ignore[misc]
+        rewriter.replace(node, partial(_moved, rewriter=rewriter, c=contraction, scale=scale, place=place))
         ctx.journal.fired(_RULE, scale.product, f"axis {place.axis} of `{contraction.node.op.name}`" if place else "")
     changed = rewriter.finish()
     return changed if changed is graph else prune(changed)
@@ -136,7 +137,7 @@ def _axes(product: Node, operand: int) -> set[int] | None:
     return None
 
 
-def _moved(b: GraphBuilder, rewriter: Rewriter, c: Contraction, scale: _Scale, place: Place | None) -> Value:
+def _moved(b: GraphBuilder, rewriter: Rewriter, c: Contraction, scale: _Scale, place: Place | None) -> Sequence[Value]:
     node, product = c.node, scale.product
     factor = rewriter.value(product.inputs[scale.operand])
     weight = _without(b, rewriter, scale)
@@ -144,9 +145,9 @@ def _moved(b: GraphBuilder, rewriter: Rewriter, c: Contraction, scale: _Scale, p
     if place is not None and place.operand is not None:
         x = inputs[place.operand]
         inputs[place.operand] = b.binary("mul", x, _laid(b, factor, place.axis, x.tensor.rank))
-        return re_emit(b, node, inputs)
+        return [re_emit(b, node, inputs)]
     y = re_emit(b, node, inputs)
-    return b.binary("mul", y, _laid(b, factor, None if place is None else place.axis, y.tensor.rank))
+    return [b.binary("mul", y, _laid(b, factor, None if place is None else place.axis, y.tensor.rank))]
 
 
 def _without(b: GraphBuilder, rewriter: Rewriter, scale: _Scale) -> Value:

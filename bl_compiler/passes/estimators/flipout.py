@@ -9,6 +9,7 @@ several times has the same signs at every use. May import: floors 0-1, `plan`, `
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.graph import Value
@@ -33,9 +34,9 @@ def plan(site: Site) -> Plan:
     """The rewrite of a draw and of all its linear uses."""
     made = _Signs()
     found = Plan(dropped=way_nodes(site.uses))
-    found.replaced[site.draw] = lambda b, get: _draw(b, get, site, made)
+    found.replaced[site.draw] = partial(_draw, site=site, made=made)
     for use in site.uses.linear:
-        found.replaced[use.node] = lambda b, get, use=use: _use(b, get, site, use, made)  # type: ignore[misc]
+        found.replaced[use.node] = partial(_use, site=site, use=use, made=made)
     return found
 
 

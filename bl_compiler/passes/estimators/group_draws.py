@@ -7,6 +7,9 @@ May import: floors 0-1, `plan`, `legality`, `lifting`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+
 from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.graph import Value
 from bl_compiler.ir.types import Dim, DType, distribution
@@ -18,37 +21,46 @@ from bl_compiler.passes.estimators.uses import Use
 RULE = "group-draws"
 
 
+@dataclass
+class _Copies:
+    """The draws of one site, made when they are first needed."""
+
+    site: Site
+    groups: int
+    value: Value | None = None
+
+    def made(self, b: GraphBuilder, get: Get) -> Value:
+        """Independent draws on a new first axis: the plate itself if each example has one."""
+        if self.value is None:
+            plate, draw = self.site.examples[0], self.site.draw
+            first = plate if plate.size == self.groups else Dim(self.groups)
+            law = get(draw.inputs[0])
+            spread = b.add("dist.expand", law, dims=(first, *distribution(law.type).batch))
+            name = draw.result.name
+            self.value = b.add("random.draw", spread, site=draw.site, estimator="shared", name=name)
+        return self.value
+
+
 def plan(site: Site, groups: int) -> Plan:
     """The rewrite of a draw and of all its linear uses."""
-    copies: list[Value] = []
+    copies = _Copies(site, groups)
     found = Plan(dropped=way_nodes(site.copies))
-
-    def made(b: GraphBuilder, get: Get) -> Value:
-        if not copies:
-            copies.append(_copies(b, get, site, groups))
-        return copies[0]
-
     if site.copies.terms:
-        # A term of the objective on its own takes the copy of the first group: its law is that of any.
-        found.replaced[site.draw] = lambda b, get: b.add("tensor.take", made(b, get), b.const(0, DType.I32), axis=0)
+        found.replaced[site.draw] = partial(_first, copies=copies)
     else:
         found.dropped.add(site.draw)
     for use in site.copies.linear:
-        found.replaced[use.node] = lambda b, get, use=use: _use(b, get, use, made(b, get), groups)  # type: ignore[misc]
+        found.replaced[use.node] = partial(_use, use=use, copies=copies)
     return found
 
 
-def _copies(b: GraphBuilder, get: Get, site: Site, groups: int) -> Value:
-    """Independent draws on a new first axis: the plate itself if each example has one."""
-    plate = site.examples[0]
-    first = plate if plate.size == groups else Dim(groups)
-    law = get(site.draw.inputs[0])
-    spread = b.add("dist.expand", law, dims=(first, *distribution(law.type).batch))
-    name = site.draw.result.name
-    return b.add("random.draw", spread, site=site.draw.site, estimator="shared", name=name)
+def _first(b: GraphBuilder, get: Get, copies: _Copies) -> Value:
+    """What a term of the objective on its own takes: the copy of the first group, whose law is that of any."""
+    return b.add("tensor.take", copies.made(b, get), b.const(0, DType.I32), axis=0)
 
 
-def _use(b: GraphBuilder, get: Get, use: Use, copies: Value, groups: int) -> Value:
+def _use(b: GraphBuilder, get: Get, use: Use, copies: _Copies) -> Value:
+    weight = copies.made(b, get)
     for node, operand in use.path:
-        copies = lifted_map(b, get, node, operand, copies)
-    return lifted_use(b, get, use, copies, groups)
+        weight = lifted_map(b, get, node, operand, weight)
+    return lifted_use(b, get, use, weight, copies.groups)

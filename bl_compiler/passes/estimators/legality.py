@@ -9,7 +9,7 @@ under one draw used everywhere (*plate-marginal equivalence*, docs/estimators.md
 * grouped draws: each example sees one draw, whichever.
 
 Invariant: a verdict without reasons is a proof obligation met; a doubt is a reason. May import: floors 0-1, `plates`,
-`uses`, `posterior`, `contraction`, `decisions`.
+`uses`, `posterior`, `contraction`, `lifting`, `decisions`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bl_compiler.ir.graph import Node
 from bl_compiler.ir.types import Dim, dims_text, plates_of
 from bl_compiler.passes.estimators.contraction import Contraction
 from bl_compiler.passes.estimators.decisions import Reason, Step
+from bl_compiler.passes.estimators.lifting import unliftable
 from bl_compiler.passes.estimators.plates import Plates, step_of
 from bl_compiler.passes.estimators.posterior import Posterior, posterior_of
 from bl_compiler.passes.estimators.uses import Use, Uses, duplicates, uses_of
@@ -168,8 +169,7 @@ def _paths(use: Use) -> list[Reason]:
 
 def _reused(c: Contraction) -> Reason:
     dims = [c.dims[a] for a in c.reused]
-    what = "position" if len(dims) == 1 else "positions"
-    text = f"every {what.rstrip('s')} of an example along {dims_text(dims)} uses the same weight"
+    text = f"every position of an example along {dims_text(dims)} uses the same weight"
     return Reason(text, c.node.span, (Step(f"`{c.node.op.name}` gives {dims_text(c.dims)}", c.node.span),))
 
 
@@ -221,8 +221,6 @@ def signed_axes(site: Site) -> tuple[int, ...]:
 
 
 def _grouped(site: Site, groups: int) -> Verdict:
-    from bl_compiler.passes.estimators.lifting import unliftable
-
     impossible, inexact = _common(site, site.copies)
     sizes = [d.size for d in site.examples]
     if len(sizes) > 1:

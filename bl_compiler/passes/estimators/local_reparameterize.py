@@ -10,6 +10,9 @@ May import: floors 0-1, `plan`, `legality`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.graph import Graph, Node, Value
 from bl_compiler.ir.ops_tensor import parse_einsum
@@ -19,6 +22,7 @@ from bl_compiler.passes.estimators.legality import Site
 from bl_compiler.passes.estimators.plan import (
     Get,
     Plan,
+    as_shared,
     full,
     mapped,
     mapped_variance,
@@ -38,11 +42,14 @@ noise that it adds is of the order 1e-15."""
 def plan(site: Site) -> Plan:
     """The rewrite of a draw with one linear use."""
     (use,) = site.uses.linear
-    found = Plan()
-    if not site.uses.terms:
-        found.dropped = {site.draw, *way_nodes(site.uses)}
+    found = Plan(dropped=way_nodes(site.uses))
+    if site.uses.terms:
+        # They take a draw of their own: as terms of a sum they have the same expectation with any.
+        found.replaced[site.draw] = partial(as_shared, draw=site.draw)
+    else:
+        found.dropped.add(site.draw)
     make = _matrix_normal if site.posterior.family == "MatrixNormal" else _gaussian
-    found.replaced[use.node] = lambda b, get: make(b, get, site, use)
+    found.replaced[use.node] = partial(make, site=site, use=use)
     return found
 
 
@@ -109,8 +116,9 @@ def merge_noise(graph: Graph, ops: OpSet) -> Graph:
         if node.op.name in ("math.add", "math.sub") and all(_is_own(known, graph, exported, v) for v in node.inputs):
             first, second = (known[rewriter.value(v)] for v in node.inputs)
             if first.result.tensor.dims == second.result.tensor.dims == node.result.tensor.dims:
-                rewriter.replace(node, lambda b, n=node, x=first, y=second: [_merged(b, n, x, y, known)])  # type: ignore[misc]
-                _learn(known, rewriter)
+                start = len(rewriter.builder.nodes)
+                rewriter.replace(node, partial(_merged, node=node, draws=(first, second), known=known))
+                known.update((result, made) for made in rewriter.builder.nodes[start:] for result in made.results)
                 continue
         kept = rewriter.keep(node)
         known.update((result, kept) for result in kept.results)
@@ -123,11 +131,6 @@ def _without_merged(graph: Graph) -> Graph:
     read = {output.value for output in graph.outputs} | {v for node in graph.nodes for v in node.inputs}
     kept = [n for n in graph.nodes if n.op.name != "random.draw" or RULE not in n.made_by or n.result in read]
     return graph.replace(nodes=kept)
-
-
-def _learn(known: dict[Value, Node], rewriter: Rewriter) -> None:
-    for made in rewriter.builder.nodes[-8:]:
-        known.update((result, made) for result in made.results)
 
 
 def _is_own(known: dict[Value, Node], graph: Graph, exported: set[Value], value: Value) -> bool:
@@ -146,11 +149,12 @@ def _law(known: dict[Value, Node], draw: Node) -> Node:
     return known[draw.inputs[0]]
 
 
-def _merged(b: GraphBuilder, node: Node, first: Node, second: Node, known: dict[Value, Node]) -> Value:
-    laws = [_law(known, draw) for draw in (first, second)]
+def _merged(b: GraphBuilder, node: Node, draws: tuple[Node, Node], known: dict[Value, Node]) -> Sequence[Value]:
+    laws = [_law(known, draw) for draw in draws]
     mean = b.add(node.op.name, laws[0].inputs[0], laws[1].inputs[0], name="mean")
     variance = named(b, b.binary("add", *(_variance(b, known, law.inputs[1]) for law in laws)), "variance")
-    return b.add("random.draw", b.add("dist.Normal", mean, root(b, variance)), site=first.site, estimator="shared")
+    sum_law = b.add("dist.Normal", mean, root(b, variance))
+    return [b.add("random.draw", sum_law, site=draws[0].site, estimator="shared")]
 
 
 def _variance(b: GraphBuilder, known: dict[Value, Node], scale: Value) -> Value:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bl_compiler.ir.builder import GraphBuilder
+from bl_compiler.ir.estimators import SHARED
 from bl_compiler.ir.graph import Node, Value
 from bl_compiler.passes.estimators.uses import Path, Uses
 
@@ -46,6 +47,12 @@ def way_nodes(uses: Uses) -> set[Node]:
 def re_emit(b: GraphBuilder, node: Node, inputs: Sequence[Value], **changes: object) -> Value:
     """A node like `node` on other operands."""
     return b.emit(node.op.name, inputs, {**node.attrs, **changes}, name=node.results[0].name).result
+
+
+def as_shared(b: GraphBuilder, get: Get, draw: Node) -> Value:
+    """The draw itself, made once for all that reads it."""
+    attrs = {**draw.attrs, "estimator": str(SHARED)}
+    return b.emit(draw.op.name, [get(v) for v in draw.inputs], attrs, site=draw.site, name=draw.result.name).result
 
 
 def mapped(b: GraphBuilder, get: Get, path: Path, x: Value) -> Value:

@@ -12,9 +12,9 @@ Four facts, from one pass down and one pass up over the nodes:
   and gives something that is not additive, with the way to it. None means that element b of everything computed from
   the value depends on element b of the value alone.
 
-A law of draws may be changed across the elements of a plate exactly where nothing below meets (shared plan:
-*plate-marginal equivalence*). Invariant: facts are conservative: an op that is not known to keep elements apart mixes
-them. May import: floors 0-1, `mixing`, `decisions`.
+A law of draws may be changed across the elements of a plate exactly where nothing below meets ("What exact means" in
+docs/estimators.md). Invariant: facts are conservative: an op that is not known to keep elements apart mixes them.
+May import: floors 0-1, `mixing`, `decisions`.
 """
 
 from __future__ import annotations

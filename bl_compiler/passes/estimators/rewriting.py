@@ -8,19 +8,21 @@ which is always exact. May import: floors 0-1, `base`, the rest of this package 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.estimators import Estimator
-from bl_compiler.ir.graph import Graph, Module, Node
+from bl_compiler.ir.graph import Graph, Module, Node, Value
 from bl_compiler.ir.opspec import OpSet
 from bl_compiler.ir.rewrite import Rewriter, map_functions, map_regions
-from bl_compiler.ir.walk import graphs_in
+from bl_compiler.ir.walk import graphs_in, walk
 from bl_compiler.passes.base import Fact, Pass, PassContext
 from bl_compiler.passes.estimators import flipout, group_draws, local_reparameterize
 from bl_compiler.passes.estimators.legality import Site, verdict
-from bl_compiler.passes.estimators.plan import Plan
+from bl_compiler.passes.estimators.plan import Get, Make, Plan, as_shared
 from bl_compiler.passes.estimators.plates import Plates, analyze
 
 EXPECTATIONS: dict[str, tuple[str, ...]] = {"train": ("loss", "nll", "kl")}
@@ -66,12 +68,13 @@ def scratch_of(plan: Plan, touched: list[Node], ops: OpSet) -> list[Node]:
 
 
 def _carried_out(graph: Graph, name: str, estimator: str, rule: str, ctx: PassContext) -> Graph:
-    while True:
-        facts = facts_of_entry(name, graph)
-        plans = _plans(facts, estimator, rule, ctx)
-        if not plans:
-            return graph
-        graph = _rewritten(graph, plans, rule, ctx)
+    while any(_asks(node, estimator) for node in walk(graph)):
+        graph = _rewritten(graph, _plans(facts_of_entry(name, graph), estimator, rule, ctx), rule, ctx)
+    return graph
+
+
+def _asks(node: Node, estimator: str) -> bool:
+    return node.op.name == "random.draw" and Estimator.parse(node.attrs.text("estimator")).name == estimator
 
 
 def _plans(facts: Plates, estimator: str, rule: str, ctx: PassContext) -> dict[Node, Plan]:
@@ -79,33 +82,23 @@ def _plans(facts: Plates, estimator: str, rule: str, ctx: PassContext) -> dict[N
     found: dict[Node, Plan] = {}
     for graph in graphs_in(facts.graph):
         here = replace(facts, graph=graph)
-        for node in graph.of("random.draw"):
+        for node in filter(lambda n: _asks(n, estimator), graph.nodes):
             asked = Estimator.parse(node.attrs.text("estimator"))
-            if asked.name != estimator:
-                continue
             site = Site(here, node)
             judged = verdict(site, asked)
             if judged.allows(asked):
                 plan = plan_of(site, asked)
             else:
                 ctx.journal.refused(rule, "; ".join(reason.text for reason in judged.reasons), node)
-                plan = _as_shared(node)
+                plan = Plan({node: partial(as_shared, draw=node)})
             if found.keys().isdisjoint(plan.nodes):
                 found.update((each, plan) for each in plan.nodes)
                 ctx.journal.fired(rule, node)
     return found
 
 
-def _as_shared(node: Node) -> Plan:
-    return Plan(
-        {
-            node: lambda b, get: (
-                b.emit(
-                    node.op.name, [get(v) for v in node.inputs], {**node.attrs, "estimator": "shared"}, site=node.site
-                ).result
-            )
-        }
-    )
+def _made(b: GraphBuilder, make: Make, get: Get) -> Sequence[Value]:
+    return [make(b, get)]
 
 
 def _rewritten(graph: Graph, plans: dict[Node, Plan], rule: str, ctx: PassContext) -> Graph:
@@ -117,8 +110,7 @@ def _rewritten(graph: Graph, plans: dict[Node, Plan], rule: str, ctx: PassContex
         elif node in plan.dropped:
             rewriter.drop(node)
         else:
-            make = plan.replaced[node]
-            rewriter.replace(node, lambda b, make=make: [make(b, rewriter.value)])  # type: ignore[misc]
+            rewriter.replace(node, partial(_made, make=plan.replaced[node], get=rewriter.value))
     return rewriter.finish()
 
 

@@ -54,11 +54,6 @@ class Uses:
     blocked: list[Reason] = field(default_factory=list)
     factors: set[str] = field(default_factory=set)
 
-    @property
-    def plates(self) -> tuple[str, ...]:
-        """The plates of the examples it meets."""
-        return tuple(dict.fromkeys(name for use in self.linear for name in use.contraction.plate_names))
-
 
 def uses_of(facts: Plates, draw: Node, *, copies: bool = False) -> Uses:
     """Follow the value of a draw.

@@ -18,12 +18,14 @@ May import: floors 0-1, `base`, `decisions`, `analysis`, `laws`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
+from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.estimators import Estimator
-from bl_compiler.ir.graph import Graph, Module, Node, Output
+from bl_compiler.ir.graph import Graph, Module, Node, Output, Value
 from bl_compiler.ir.opspec import OpSet
 from bl_compiler.ir.rewrite import map_functions
 from bl_compiler.ir.walk import backward_slice, walk
@@ -131,12 +133,15 @@ def _emitted(found: Analysis, ops: OpSet) -> Graph:
             body = _emitted(found.bodies[node], ops)
             em.keep_with(node, node.attrs.with_(body=body))
         elif law is not None and law.mean is not None:
-            mean = law.mean
-            em.replace(node, lambda _, mean=mean: [mean(em)])  # type: ignore[misc]
+            em.replace(node, partial(_mean, em=em, make=law.mean))
         else:
             em.keep(node)
     whole = em.finish(_outputs(found, em))
     return whole.replace(nodes=backward_slice(whole, (o.value for o in whole.outputs)))
+
+
+def _mean(_: GraphBuilder, em: Emitter, make: Callable[[Emitter], Value]) -> Sequence[Value]:
+    return [make(em)]
 
 
 def _outputs(found: Analysis, em: Emitter) -> list[Output]:
