@@ -160,10 +160,15 @@ model cell {{
 """
 
 
-@cache
 def entries(kind: str, posterior: str, estimator: Estimator = AUTO) -> Module:
     """The entry points of a cell."""
-    module = derive_entries(lowered(program(kind, posterior, estimator)))
+    return entries_of(program(kind, posterior, estimator))
+
+
+@cache
+def entries_of(source: str) -> Module:
+    """The entry points of a program, scales exposed."""
+    module = derive_entries(lowered(source))
     return ExposeScales().run(module, PassContext(CORE_OPS))
 
 

@@ -6,6 +6,7 @@ expected gradient of the loss. `deterministic` draws nothing, so its gradient al
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,11 +16,12 @@ import numpy.typing as npt
 from bl_compiler.backends.jax.program import Program
 from bl_compiler.driver.running import made_up
 from bl_compiler.ir.estimators import Estimator
-from tests.support.exactness import ESTIMATORS, POSTERIORS, cell, entries, marked
+from tests.support.exactness import ESTIMATORS, POSTERIORS, cell, entries_of, marked, program
 from tests.support.laws import REWRITES, after, assert_same, flat, gradients, mean_z, outputs, z_scores
 from tests.support.quick import quick_compiles
 
-Arrays = dict[str, npt.NDArray[Any]]
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
 DRAWS, SLOPES = 100_000, 10_000
 
 
@@ -28,15 +30,34 @@ def cells(*kinds: str) -> list[tuple[str, str]]:
     return [(kind, p) for kind in kinds for p in POSTERIORS if cell(kind, p, ESTIMATORS[0]) is not None]
 
 
+@dataclass(frozen=True)
+class Plain:
+    """What rewritten programs are compared with: the program as it is.
+
+    Attributes:
+        params: parameters, of which none is special.
+        inputs: inputs.
+        law: outputs, [draws, examples, outputs].
+        slopes: gradients of the loss, [draws, parameters] by path.
+    """
+
+    params: Arrays
+    inputs: Arrays
+    law: Array
+    slopes: Arrays
+
+
 @cache
-def feeds(kind: str, posterior: str) -> tuple[Arrays, Arrays]:
-    """Parameters, of which none is special, and inputs."""
-    program = Program(entries(kind, posterior))
+def plain(source: str) -> Plain:
+    """The program of a cell, which other draws of its posterior have as well, without rewrites."""
+    module = entries_of(source)
+    built = Program(module)
     rng = np.random.default_rng(3)
-    start = program.init(1)
+    start = built.init(1)
     params = {path: np.asarray(v) + rng.normal(0, 0.2, np.shape(v)).astype(np.float32) for path, v in start.items()}
-    inputs = {name: np.asarray(v) for name, v in made_up(program.inputs, None, 2).items()}
-    return params, inputs
+    inputs = {name: np.asarray(v) for name, v in made_up(built.inputs, None, 2).items()}
+    law = flat(outputs(module, "predict", params, inputs, 1, DRAWS))
+    return Plain(params, inputs, law, gradients(module, params, inputs, 2, SLOPES))
 
 
 def allowed(kind: str, posterior: str) -> list[Estimator]:
@@ -46,11 +67,9 @@ def allowed(kind: str, posterior: str) -> list[Estimator]:
 
 def check_allowed(kind: str, posterior: str) -> None:
     """Compare the rewritten programs of a row with the program as it is."""
-    params, inputs = feeds(kind, posterior)
     with quick_compiles():
-        plain = entries(kind, posterior)
-        law = flat(outputs(plain, "predict", params, inputs, 1, DRAWS))
-        slopes = gradients(plain, params, inputs, 2, SLOPES)
+        whole = plain(program(kind, posterior))
+        params, inputs = whole.params, whole.inputs
         for seed, estimator in enumerate(allowed(kind, posterior), start=3):
             start = marked(kind, posterior, estimator)
             module = after(start, REWRITES)
@@ -60,9 +79,9 @@ def check_allowed(kind: str, posterior: str) -> None:
                 assert marks <= {"shared", "auto"}, "every mark is carried out"
             if estimator.name != "deterministic":
                 other = flat(outputs(module, "predict", params, inputs, 10 * seed, DRAWS))
-                assert_same(z_scores(law, other), f"outputs of an example under `{estimator}`")
+                assert_same(z_scores(whole.law, other), f"outputs of an example under `{estimator}`")
             for path, slope in gradients(module, params, inputs, 10 * seed + 1, SLOPES).items():
-                assert_same(mean_z(slopes[path], slope), f"gradient in `{path}` under `{estimator}`")
+                assert_same(mean_z(whole.slopes[path], slope), f"gradient in `{path}` under `{estimator}`")
 
 
 def check_refused(kind: str, posterior: str) -> None:
