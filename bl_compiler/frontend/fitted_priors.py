@@ -25,7 +25,7 @@ def tied_mean(state: State, wanted: Wanted, loc: Value, at: Span) -> Value:
 
     The written prior states the scale; its location must be left out, or 0.
     """
-    node = _written(state, wanted, at, "tied_mean")
+    node = written_law(state, wanted, at, "`tied_mean`")
     family = FAMILIES[node.op.name.removeprefix("dist.")]
     given = {p.name: v for p, v in zip(family.params, node.inputs, strict=True)}
     _left_out(state, given["loc"], 0.0, "tied_mean", "location", at)
@@ -47,7 +47,7 @@ def empirical_bayes(state: State, wanted: Wanted, loc: Value, scale: Value, mean
         mean: The location instead of the prior's.
         at: Where the posterior is written.
     """
-    node = _written(state, wanted, at, "empirical_bayes", only="Normal")
+    node = written_law(state, wanted, at, "`empirical_bayes`", ("Normal",))
     _left_out(state, node.inputs[1], 1.0, "empirical_bayes", "scale", at)
     sizes = [d.size for d in wanted.dims if isinstance(d.size, int)]
     if len(sizes) < len(wanted.dims):
@@ -65,18 +65,26 @@ def empirical_bayes(state: State, wanted: Wanted, loc: Value, scale: Value, mean
         return b.add("dist.Normal", m, b.unary("sqrt", variance))
 
 
-def _written(state: State, wanted: Wanted, at: Span, what: str, only: str = "") -> Node:
-    """The node of the prior's family."""
+def written_law(state: State, wanted: Wanted, at: Span, what: str, only: tuple[str, ...] = ()) -> Node:
+    """The node of the written prior's family, which has a location and a scale.
+
+    Args:
+        state: The lowering in progress.
+        wanted: What is asked for.
+        at: Where the posterior is written.
+        what: What needs the prior, for the message.
+        only: The families that will do; any location-scale family, if there are none.
+    """
     prior = wanted.belief.prior
     assert prior is not None
     node = state.b.producer(prior)
     while node is not None and node.op.name == "dist.expand":
         node = state.b.producer(node.inputs[0])
     family = None if node is None else FAMILIES.get(node.op.name.removeprefix("dist."))
-    if node is None or family is None or not family.location_scale or only not in ("", family.name):
+    if node is None or family is None or not family.location_scale or (only and family.name not in only):
         assert isinstance(prior.type, DistType)
-        kinds = only or "a location-scale family such as Normal"
-        state.fail("BLC0303", f"`{what}` needs a prior of {kinds}, and this is {prior.type.family}", at)
+        kinds = " or ".join(only) or "a location-scale family such as Normal"
+        state.fail("BLC0303", f"{what} needs a prior of {kinds}, and this is {prior.type.family}", at)
     return node
 
 

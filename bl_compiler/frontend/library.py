@@ -13,6 +13,7 @@ POSTERIORS: dict[str, tuple[str, ...]] = {
     "matrix_normal": ("init_scale",),
     "rank1": ("components", "prior_scale", "init_scale"),
     "batch_ensemble": ("members", "init_scale"),
+    "hyper_batch_ensemble": ("members", "low", "high", "init_scale"),
     "dropout": ("rate",),
     "variational_dropout": ("init_scale",),
     "hierarchical": ("global_scale", "init_scale"),
@@ -20,10 +21,7 @@ POSTERIORS: dict[str, tuple[str, ...]] = {
 }
 """Posteriors with their arguments in order."""
 
-PLANNED_POSTERIORS = (
-    "hyper_batch_ensemble",
-    "flow",
-)
+PLANNED_POSTERIORS = ("flow",)
 
 ESTIMATORS: dict[str, tuple[str, ...]] = {
     "auto": (),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bl_compiler.frontend.mean_field import mean_field
-from bl_compiler.frontend.posteriors_ensemble import batch_ensemble, rank1
+from bl_compiler.frontend.posteriors_ensemble import batch_ensemble, hyper_batch_ensemble, rank1
 from bl_compiler.frontend.posteriors_gaussian import full_rank, low_rank, matrix_normal
 from bl_compiler.frontend.posteriors_noise import dropout, hierarchical, horseshoe, variational_dropout
 from bl_compiler.frontend.state import State
@@ -39,6 +39,7 @@ _POSTERIORS: Mapping[str, Posterior] = {
     "matrix_normal": matrix_normal,
     "rank1": rank1,
     "batch_ensemble": batch_ensemble,
+    "hyper_batch_ensemble": hyper_batch_ensemble,
     "dropout": dropout,
     "variational_dropout": variational_dropout,
     "hierarchical": hierarchical,

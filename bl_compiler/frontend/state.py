@@ -87,7 +87,7 @@ class State:
         self.observations: set[str] = set()
         self.arguments: dict[tuple[Value, str], Span] = {}
         self.named: list[tuple[str, Value]] = []
-        self.members: dict[int, Value] = {}
+        self.model_noise: dict[str, Value] = {}
         self.beliefs: list[tuple[Span, Callable[[], bool]]] = []
         self.declared: set[str] = set()
         self.depth = 0

@@ -24,7 +24,9 @@ TEXT = """model m {{
 }}"""
 
 
-@pytest.mark.parametrize("posterior", ["horseshoe", "rank1(2)", "dropout(0.3)", "batch_ensemble(2)"])
+@pytest.mark.parametrize(
+    "posterior", ["horseshoe", "rank1(2)", "dropout(0.3)", "batch_ensemble(2)", "hyper_batch_ensemble(2)"]
+)
 def test_levels_agree(posterior: str) -> None:
     rng = np.random.default_rng(0)
     data = {"x": rng.normal(size=(8, 3)).astype(np.float32), "y": rng.normal(size=(8, 2)).astype(np.float32)}

@@ -6,6 +6,7 @@ Expected values are closed forms, enumerations or quadrature in float64; draws a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import product
 
 import jax
@@ -202,6 +203,44 @@ def test_batch_ensemble_members() -> None:
     np.testing.assert_allclose(drawn["w"], np.stack(weights)[index], rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("prior", "density"),
+    [
+        ("Normal(0.5, 2)", lambda w, strength: stats.norm.logpdf(w, 0.5, 2 / math.sqrt(strength))),
+        ("Laplace(0.5, 2)", lambda w, strength: stats.laplace.logpdf(w, 0.5, 2 / strength)),
+    ],
+)
+def test_hyper_batch_ensemble_members(prior: str, density: Callable[[Array, float], Array]) -> None:
+    """The weight of each member at each strength, and the prior's density to that power."""
+    posterior, low, high = f"hyper_batch_ensemble({MEMBERS}, low=0.2, high=30)", 0.2, 30.0
+    for k, t in product(range(MEMBERS), (-1.0, 0.0, 0.4, 1.0)):
+        fixed = {f"member_{MEMBERS}": np.array(k), f"strength_{MEMBERS}": np.array(t)}
+        found, params, _ = kl_of(posterior, prior, **fixed)
+        own = [
+            params[path] * np.outer(params[f"{path}/r"][k], params[f"{path}/s"][k])
+            for path in (KERNEL, f"{KERNEL}/response")
+        ]
+        strength = math.exp(math.log(low) + (t + 1) / 2 * math.log(high / low))
+        assert found == pytest.approx(-density(own[0] + t * own[1], strength).sum(), rel=1e-9)
+
+
+def test_hyper_batch_ensemble_draws() -> None:
+    """Strengths are log-uniform, whichever the member, and weights follow both."""
+    posterior = f"hyper_batch_ensemble({MEMBERS})"
+    fixed = {f"member_{MEMBERS}": np.array(0), f"strength_{MEMBERS}": np.array(0.0)}
+    _, params, program = kl_of(posterior, **fixed)
+    drawn = draws(params, program)
+    index, t = drawn[f"member_{MEMBERS}"].astype(int), drawn[f"strength_{MEMBERS}"]
+    weights, changes = (
+        np.stack([params[p] * np.outer(params[f"{p}/r"][k], params[f"{p}/s"][k]) for k in range(MEMBERS)])
+        for p in (KERNEL, f"{KERNEL}/response")
+    )
+    np.testing.assert_allclose(drawn["w"], weights[index] + t[:, None, None] * changes[index], rtol=1e-4, atol=1e-5)
+    assert stats.kstest(t, stats.uniform(-1, 2).cdf).pvalue > 1e-5
+    for k in range(MEMBERS):
+        assert stats.kstest(t[index == k], stats.uniform(-1, 2).cdf).pvalue > 1e-5
+
+
 # --- training --------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +252,7 @@ def test_batch_ensemble_members() -> None:
         ("horseshoe", "Normal(0, 1)"),
         ("rank1(2)", "Normal(0, 1)"),
         ("batch_ensemble(2)", "Normal(0, 1)"),
+        ("hyper_batch_ensemble(2)", "Normal(0, 1)"),
         ("mean_field(empirical_bayes=true)", "Normal(0)"),
     ],
 )

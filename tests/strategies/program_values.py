@@ -333,7 +333,7 @@ def posterior(w: Writer) -> ast.Expr | None:
         case 4:
             return name(w.draw(st.sampled_from(["variational_dropout", "hierarchical", "horseshoe"])))
         case 5:
-            composite = w.draw(st.sampled_from(["rank1", "batch_ensemble", "dropout"]))
+            composite = w.draw(st.sampled_from(["rank1", "batch_ensemble", "hyper_batch_ensemble", "dropout"]))
             return call(composite, 0.25 if composite == "dropout" else w.draw(st.integers(1, 3)))
         case _:
             return name("mean_field")

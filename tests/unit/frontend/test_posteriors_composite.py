@@ -36,6 +36,7 @@ def found_sites(source: str) -> dict[str, list[str]]:
 # --- what a kernel becomes -------------------------------------------------------------------------------------------
 
 _PAIR = ("kernel/loc", "kernel/scale")
+_FACTORED = ("kernel", "kernel/r", "kernel/s")
 _LOCAL, _GLOBAL = (tuple(f"kernel/{name}_scale/{p}" for p in ("loc", "scale")) for name in ("local", "global"))
 
 
@@ -57,6 +58,16 @@ _LOCAL, _GLOBAL = (tuple(f"kernel/{name}_scale/{p}" for p in ("loc", "scale")) f
         ),
         ("batch_ensemble(2)", ["kernel", "kernel/r", "kernel/s"], {"point": ["kernel"], "noise": ["member_2"]}),
         ("batch_ensemble(1)", ["kernel"], {"point": ["kernel"]}),
+        (
+            "hyper_batch_ensemble(2)",
+            [*_FACTORED, *(path.replace("kernel", "kernel/response", 1) for path in _FACTORED)],
+            {"point": ["kernel"], "noise": ["member_2", "strength_2"]},
+        ),
+        (
+            "hyper_batch_ensemble(1)",
+            ["kernel", "kernel/response"],
+            {"point": ["kernel"], "noise": ["strength_1"]},
+        ),
     ],
 )
 def test_parameters_and_sites(posterior: str, parameters: list[str], kinds: dict[str, list[str]]) -> None:
@@ -70,7 +81,7 @@ def test_factors_are_of_inputs_and_outputs() -> None:
     assert (found["kernel"], found["kernel/r/loc"], found["kernel/s/scale"]) == ("f32[3, 4]", "f32[5, 3]", "f32[5, 4]")
 
 
-@pytest.mark.parametrize("posterior", ["rank1(components=5)", "batch_ensemble(5)"])
+@pytest.mark.parametrize("posterior", ["rank1(components=5)", "batch_ensemble(5)", "hyper_batch_ensemble(5)"])
 def test_vectors_are_trained_for_each_member(posterior: str) -> None:
     assert shapes(text(posterior, roles="bias"))["bias"] == "f32[5, 4]"
 
@@ -104,6 +115,8 @@ def test_layers_share_the_member_of_equal_size() -> None:
     assert sites(lowered(text("rank1(3)", layer=twice)), "model.noise") == ["member_3"]
     mixed = f"{LAYER} |> dense(2, kernel ~ Normal(0, 1) by batch_ensemble(2))"
     assert sites(lowered(text("rank1(3)", layer=mixed)), "model.noise") == ["member_3", "member_2"]
+    hyper = f"{LAYER} |> dense(2, kernel ~ Normal(0, 1) by hyper_batch_ensemble(3))"
+    assert sites(lowered(text("hyper_batch_ensemble(3)", layer=hyper)), "model.noise") == ["member_3", "strength_3"]
 
 
 def test_latent_variables_may_have_them_too() -> None:
@@ -112,7 +125,10 @@ def test_latent_variables_may_have_them_too() -> None:
 
 
 @pytest.mark.parametrize("objective", ["map", "mle"])
-@pytest.mark.parametrize("posterior", ["dropout(0.1)", "horseshoe", "rank1(4)", "batch_ensemble(4)", "hierarchical"])
+@pytest.mark.parametrize(
+    "posterior",
+    ["dropout(0.1)", "horseshoe", "rank1(4)", "batch_ensemble(4)", "hyper_batch_ensemble(4)", "hierarchical"],
+)
 def test_trained_values_under_map_and_mle(posterior: str, objective: str) -> None:
     module = lowered(text(posterior, more=f"objective {objective}"))
     assert params(module) == ["p/dense/kernel", "p/dense/bias"]
@@ -132,15 +148,16 @@ def test_an_estimator_is_for_the_weight_and_not_for_its_scales() -> None:
     assert asked("dropout(0.1)", "grouped(2)", "model.noise") == ["grouped(2)"]
 
 
-def test_an_estimator_of_a_batch_ensemble_is_that_of_its_member() -> None:
+@pytest.mark.parametrize(("posterior", "draws"), [("batch_ensemble(2)", 1), ("hyper_batch_ensemble(2)", 2)])
+def test_an_estimator_of_a_batch_ensemble_is_that_of_its_member(posterior: str, draws: int) -> None:
     def asked(kernel: str, bias: str) -> list[object]:
-        more = f"believe bias ~ Normal(0, 1) by batch_ensemble(2) {bias}"
-        module = lowered(text(f"batch_ensemble(2) {kernel}", more=more))
+        more = f"believe bias ~ Normal(0, 1) by {posterior} {bias}"
+        module = lowered(text(f"{posterior} {kernel}", more=more))
         return [n.attrs["estimator"] for n in nodes(module, "model.noise")]
 
-    assert asked("using grouped(2)", "") == asked("using grouped(2)", "using grouped(2)") == ["grouped(2)"]
-    assert asked("", "") == ["auto"]
-    source = text("batch_ensemble(2)", more="believe bias ~ Normal(0, 1) by batch_ensemble(2) using shared")
+    assert asked("using grouped(2)", "") == asked("using grouped(2)", "using grouped(2)") == ["grouped(2)"] * draws
+    assert asked("", "") == ["auto"] * draws
+    source = text(posterior, more=f"believe bias ~ Normal(0, 1) by {posterior} using shared")
     found = error(source)
     assert found.code == "BLC0304"
     assert found.message == "`member_2` is one draw for all weights, `auto` for some and `shared` for others"
@@ -206,7 +223,12 @@ def test_a_prior_may_have_a_trained_scale() -> None:
         ("Normal(0)", "mean_field(Laplace, empirical_bayes=true)", "BLC0303", None),
         ("HalfNormal(1)", "mean_field(tied_mean=true)", "BLC0303", "mean_field(tied_mean=true)"),
         ("Normal(0, 1)", "mean_field(tied_mean=1)", "BLC0205", "mean_field(tied_mean=1)"),
-        ("Normal(0, 1)", "hyper_batch_ensemble(2)", "BLC0210", "hyper_batch_ensemble(2)"),
+        ("Normal(0, 1)", "hyper_batch_ensemble(low=0.1)", "BLC0204", "hyper_batch_ensemble(low=0.1)"),
+        ("Normal(0, 1)", "hyper_batch_ensemble(2, low=0)", "BLC0203", "hyper_batch_ensemble(2, low=0)"),
+        ("Normal(0, 1)", "hyper_batch_ensemble(2, high=0.1)", "BLC0203", "hyper_batch_ensemble(2, high=0.1)"),
+        ("StudentT(3, 0, 1)", "hyper_batch_ensemble(2)", "BLC0303", "hyper_batch_ensemble(2)"),
+        ("HalfNormal(1)", "hyper_batch_ensemble(2)", "BLC0303", "hyper_batch_ensemble(2)"),
+        ("Normal(0, 1)", "flow(2)", "BLC0210", "flow(2)"),
     ],
 )
 def test_refusals(prior: str, posterior: str, code: str, pointed: str | None) -> None:
@@ -257,6 +279,7 @@ def test_every_posterior_is_explained(name: str) -> None:
         (lambda: bl.horseshoe(), "horseshoe()"),
         (lambda: bl.rank1(components=4), "rank1(components=4)"),
         (lambda: bl.batch_ensemble(4), "batch_ensemble(4)"),
+        (lambda: bl.hyper_batch_ensemble(4, low=0.01, high=100), "hyper_batch_ensemble(4, low=0.01, high=100)"),
         (lambda: bl.mean_field(tied_mean=True), "mean_field(tied_mean=true)"),
         (lambda: bl.mean_field(empirical_bayes=True), "mean_field(empirical_bayes=true)"),
     ],
@@ -287,7 +310,9 @@ def test_dropout_that_a_variable_holds_is_a_layer_and_a_posterior() -> None:
     assert sites(held, "model.noise") == ["p/dense/kernel/mask", "half/dropout/mask"]
 
 
-@pytest.mark.parametrize("posterior", ["dropout(0.1)", "horseshoe", "rank1(2)", "batch_ensemble(2)"])
+@pytest.mark.parametrize(
+    "posterior", ["dropout(0.1)", "horseshoe", "rank1(2)", "batch_ensemble(2)", "hyper_batch_ensemble(2)"]
+)
 def test_the_text_parses_back(posterior: str) -> None:
     module = lowered(text(posterior))
     assert parse_module(print_module(module), CORE_OPS) == module
