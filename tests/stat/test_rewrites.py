@@ -49,6 +49,8 @@ def test_the_law_of_an_examples_outputs_over_many_draws(name: str, estimator: st
         ("kernel and bias", "grouped(2)", 4),
         ("conv", FLIPOUT, 1),
         ("conv", "grouped(2)", 4),
+        ("factors", "grouped(4)", 2),
+        ("members", "grouped(8)", 1),
     ],
 )
 def test_examples_are_apart_but_for_those_of_a_group(name: str, estimator: str, together: int) -> None:

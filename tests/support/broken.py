@@ -156,14 +156,14 @@ def _other_copies(patch: pytest.MonkeyPatch) -> None:
 
 def one_copy(patch: pytest.MonkeyPatch) -> None:
     """All groups have the same draw. That is exact, and no group has what it was made for."""
-    make = group_draws._Copies.made
+    make = group_draws._Copies.draw
 
-    def made(self: group_draws._Copies, b: GraphBuilder, get: Get) -> Value:
-        found = make(self, b, get)
+    def draw(self: group_draws._Copies, b: GraphBuilder, get: Get, site: Site) -> Value:
+        found = make(self, b, get, site)
         first = b.add("tensor.take", found, b.const(0, DType.I32), axis=0)
         return b.broadcast(first, found.tensor.dims)
 
-    patch.setattr(group_draws._Copies, "made", made)
+    patch.setattr(group_draws._Copies, "draw", draw)
 
 
 # --- divergences -----------------------------------------------------------------------------------------------------

@@ -220,7 +220,8 @@ CELLS: dict[str, Cell] = {
         {"w": but_grouped("`math.mul` repeats or mixes its elements before it meets examples")},
     ),
     "squared": Cell(
-        W + "observe y ~ Normal(x @ (w * w), 1)", {"w": every("`math.mul` combines it with a value that depends on it")}
+        W + "observe y ~ Normal(x @ (w * w), 1)",
+        {"w": but_grouped("`math.mul` combines it with a value that depends on it")},
     ),
     "through a function": Cell(
         W + "observe y ~ Normal(x @ tanh(w), 1)",
@@ -230,6 +231,21 @@ CELLS: dict[str, Cell] = {
         "input x: i32[batch, 5] input y: f32[batch, 3] "
         "sample w: f32[5, 3] ~ Normal(0, 1) by mean_field(init_scale=0.5) observe y ~ Normal(x @ w, 1)",
         {"w": ALL},
+    ),
+    "factors": Cell(
+        X + "believe kernel ~ Normal(0, 1) by rank1(prior_scale=0.5, init_scale=0.5) "
+        "observe y ~ Normal(x |> dense(3, use_bias=false), 1)",
+        {
+            f"y/dense/kernel/{part}": but_grouped("`math.mul` repeats or mixes its elements before it meets examples")
+            for part in "rs"
+        },
+    ),
+    "members": Cell(
+        X + "believe kernel, bias ~ Normal(0, 1) by hyper_batch_ensemble(3) observe y ~ Normal(x |> dense(3), 1)",
+        {
+            site: (*(f"it enters `{op}`, which is not linear in it; {reason}" for reason in unlike(law)), EXACT)
+            for site, op, law in (("member_3", "tensor.take", "Categorical"), ("strength_3", "math.add", "Uniform"))
+        },
     ),
     "one number": Cell(
         X + "sample w: f32[] ~ Normal(0, 1) by mean_field(init_scale=0.5) observe y ~ Normal(w * x[:, :3], 1)",
@@ -257,7 +273,7 @@ CELLS: dict[str, Cell] = {
             "z": (
                 f"{_OWN}; {reused('[5]')}",
                 f"{_OWN}; no axis of it can carry signs",
-                f"{_OWN}; the examples' axis is one of the weight's",
+                _OWN,
             ),
         },
     ),

@@ -135,6 +135,8 @@ POSTERIORS: dict[str, Posterior] = {
     "rank1, input factor": Posterior("Normal(0, 1)", "rank1", "r"),
     "rank1, output factor": Posterior("Normal(0, 1)", "rank1", "s"),
     "batch_ensemble, member": Posterior("Normal(0, 1)", "batch_ensemble(3)", "member_3"),
+    "hyper_batch_ensemble, member": Posterior("Normal(0, 1)", "hyper_batch_ensemble(3)", "member_3"),
+    "hyper_batch_ensemble, strength": Posterior("Normal(0, 1)", "hyper_batch_ensemble(3)", "strength_3"),
     "horseshoe, weight": Posterior("Normal(0, 1)", "horseshoe"),
     "horseshoe, local scale": Posterior("Normal(0, 1)", "horseshoe", "local_scale"),
     "horseshoe, global scale": Posterior("Normal(0, 1)", "horseshoe", "global_scale"),

@@ -1,8 +1,8 @@
 """Which estimator each draw gets: among the exact ones the least predicted time times variance of a step.
 
 In prediction exact estimators have equal variance, so time decides alone. Integrating out is used where it is asked for
-and not chosen. Draws that are multiplied with each other before they meet examples are not rewritten together: the
-rewrite of one takes the other for a number.
+and not chosen. Of draws that are combined with each other before they meet examples one is rewritten and the others are
+numbers to it, or all get the same groups.
 
 Invariant: what is chosen is exact, or accepted as an approximation in the program. May import: floors 0-1, `base`,
 `costs`, `weighing`, `expose_scales`, `decisions`.
@@ -112,6 +112,7 @@ class _Choice:
 
         While one draw is left with most of the noise, rewriting another pays little, though all together may pay much.
         """
+        self.taken = dict.fromkeys(self.rows, SHARED)
         for site, row in self.rows.items():
             self._take_asked(site, row)
         free = {site: row for site, row in self.rows.items() if site not in self.why}
@@ -147,28 +148,24 @@ class _Choice:
 
     def _take_asked(self, site: str, row: Weighed) -> None:
         """Take what the program asks for where it may be used; elsewhere (in other entry points) the choice is free."""
-        self.taken[site] = SHARED
         if row.asked != AUTO and row.candidate(row.asked).exact:
             self.taken[site], self.why[site] = row.asked, "asked for with `using`"
 
     def _open(self, site: str, row: Weighed) -> list[Candidate]:
         """The exact candidates that go together with what the other draws have."""
-        held = self._held(row) or any(self.taken[other] != SHARED for other in self._multiplied.get(site, ()))
+        others = {self.taken[other] for other in self._beside[site]} - {SHARED}
         exact = [c for c in row.candidates if c.exact and c.estimator.name != "deterministic"]
-        return [c for c in exact if c.estimator == SHARED or not held]
+        return [c for c in exact if c.estimator == SHARED or all(_together(c.estimator, other) for other in others)]
 
     @cached_property
-    def _multiplied(self) -> dict[str, list[str]]:
-        """For each site the draws that are multiplied with it before they meet examples."""
-        found: dict[str, list[str]] = {}
+    def _beside(self) -> dict[str, set[str]]:
+        """For each site the draws that it is combined with before they meet examples."""
+        found: dict[str, set[str]] = {site: set() for site in self.rows}
         for site, row in self.rows.items():
-            for factor in row.site.copies.factors:
-                found.setdefault(factor, []).append(site)
+            for factor in row.site.copies.factors & self.rows.keys():
+                found[site].add(factor)
+                found[factor].add(site)
         return found
-
-    def _held(self, row: Weighed) -> str | None:
-        """A draw that the row's is multiplied with and that is not shared."""
-        return next((f for f in sorted(row.site.copies.factors) if self.taken.get(f, SHARED) != SHARED), None)
 
     def _ranking(self, row: Weighed, rest: Cost, noise: float) -> Callable[[Candidate], _Rank]:
         """How candidates compare: by the step as a whole, the other draws staying as they are."""
@@ -186,10 +183,15 @@ class _Choice:
         if exact == 1:
             return "no other estimator is exact here"
         if count == 1:
-            held = self._held(row) or next((o for o in self._multiplied.get(site, ()) if self.taken[o] != SHARED), None)
+            held = next(other for other in sorted(self._beside[site]) if self.taken[other] != SHARED)
             return f"it goes with the draw of `{held}`"
         if not self.training or self.options.preference == "fast":
             return f"least predicted time of {count} that are exact"
         if self.options.preference == "low-variance":
             return f"least predicted variance of {count} that are exact"
         return f"least predicted time times variance of {count} that are exact"
+
+
+def _together(one: Estimator, other: Estimator) -> bool:
+    """Whether draws that are combined before they meet examples can have these estimators."""
+    return one == other and one.name == "grouped"

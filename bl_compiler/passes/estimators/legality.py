@@ -9,7 +9,7 @@ under one draw used everywhere (*plate-marginal equivalence*, docs/estimators.md
 * grouped draws: each example sees one draw, whichever.
 
 Invariant: a verdict without reasons is a proof obligation met; a doubt is a reason. May import: floors 0-1, `plates`,
-`uses`, `posterior`, `contraction`, `lifting`, `decisions`.
+`uses`, `copies`, `posterior`, `contraction`, `lifting`, `decisions`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from bl_compiler.ir.estimators import Estimator
 from bl_compiler.ir.graph import Node
 from bl_compiler.ir.types import Dim, dims_text, plates_of
 from bl_compiler.passes.estimators.contraction import Contraction
+from bl_compiler.passes.estimators.copies import Copies, copies_of
 from bl_compiler.passes.estimators.decisions import Reason, Step
 from bl_compiler.passes.estimators.lifting import unliftable
 from bl_compiler.passes.estimators.plates import Plates, step_of
@@ -69,12 +70,12 @@ class Site:
     facts: Plates
     draw: Node
     uses: Uses = field(init=False)
-    copies: Uses = field(init=False)
+    copies: Copies = field(init=False)
     posterior: Posterior = field(init=False)
 
     def __post_init__(self) -> None:
         self.uses = uses_of(self.facts, self.draw)
-        self.copies = uses_of(self.facts, self.draw, copies=True)
+        self.copies = copies_of(self.facts, self.draw)
         self.posterior = posterior_of(self.facts.graph, self.draw)
 
     @property
@@ -110,7 +111,7 @@ def verdict(site: Site, estimator: Estimator) -> Verdict:
             raise ValueError(f"no verdict on `{name}` here")
 
 
-def _common(site: Site, uses: Uses) -> tuple[list[Reason], list[Reason]]:
+def _common(site: Site, uses: Uses | Copies) -> tuple[list[Reason], list[Reason]]:
     """What every estimator that gives examples draws of their own asks for."""
     span = site.draw.span
     impossible = list(dict.fromkeys(uses.blocked))

@@ -6,6 +6,8 @@ the plate's axis is split into groups and examples within a group. May import: f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.graph import Node, Value
 from bl_compiler.ir.ops_tensor import parse_einsum
@@ -41,10 +43,18 @@ def _stands_before(c: Contraction) -> bool:
     return all(d.size == 1 or i + missing > c.plates[0] for i, d in enumerate(own.dims))
 
 
-def lifted_map(b: GraphBuilder, get: Get, node: Node, operand: int, x: Value) -> Value:
-    """A map of a weight (see `is_liftable`), applied to each copy."""
-    group, before, after = x.tensor.dims[0], node.inputs[operand].tensor, node.results[0].tensor
-    attrs = node.attrs
+def lifted_map(b: GraphBuilder, get: Get, node: Node, copies: Mapping[int, Value]) -> Value:
+    """A node of a region of copies, done to each copy.
+
+    Args:
+        b: Where to.
+        get: What stands for the operands that have no copies.
+        node: A node without plates (see `is_liftable`).
+        copies: The operands that have copies, on a new first axis.
+    """
+    inputs = [copies[i] if i in copies else get(v) for i, v in enumerate(node.inputs)]
+    after, attrs, x = node.results[0].tensor, node.attrs, next(iter(copies.values()))
+    group = x.tensor.dims[0]
     match node.op.name:
         case "tensor.transpose":
             order = (0, *(i + 1 for i in attrs.integers("permutation")))
@@ -52,32 +62,30 @@ def lifted_map(b: GraphBuilder, get: Get, node: Node, operand: int, x: Value) ->
         case "tensor.reshape":
             return b.reshape(x, (group, *after.dims))
         case "tensor.broadcast":
-            return b.broadcast(_widened(b, x, after.rank - before.rank), (group, *after.dims))
+            return b.broadcast(_widened(b, x, after.rank), (group, *after.dims))
         case "tensor.slice":
-            size = group.size
             starts, strides = attrs.integers("starts"), attrs.integers("strides")
-            limits = (size, *attrs.integers("limits"))
+            limits = (group.size, *attrs.integers("limits"))
             return re_emit(b, node, [x], starts=(0, *starts), limits=limits, strides=(1, *strides))
         case "tensor.reverse" | "math.sum" | "math.mean":
             return re_emit(b, node, [x], axes=tuple(a + 1 for a in attrs.integers("axes")))
         case "linear.einsum":
             parts, right = parse_einsum(attrs.text("spec"))
             letter = _fresh(parts, right)
-            spec = ",".join(letter + part if i == operand else part for i, part in enumerate(parts))
-            inputs = [x if i == operand else get(v) for i, v in enumerate(node.inputs)]
+            spec = ",".join(letter + part if i in copies else part for i, part in enumerate(parts))
             return b.einsum(f"{spec}->{letter}{right}", *inputs)
         case "tensor.take":
-            return re_emit(b, node, [get(node.inputs[0]), x])
+            return re_emit(b, node, inputs)
         case _:
-            # Elementwise: the others broadcast along the new axis.
-            wide = _widened(b, x, after.rank - before.rank)
-            return re_emit(b, node, [wide if i == operand else get(v) for i, v in enumerate(node.inputs)])
+            # Elementwise: operands without copies broadcast along the new axis.
+            wide = {i: _widened(b, copy, after.rank) for i, copy in copies.items()}
+            return re_emit(b, node, [wide.get(i, v) for i, v in enumerate(inputs)])
 
 
-def _widened(b: GraphBuilder, x: Value, count: int) -> Value:
-    """`count` axes of size 1 behind the first axis."""
+def _widened(b: GraphBuilder, x: Value, rank: int) -> Value:
+    """Copies with axes of size 1 behind the first, so that each has the rank."""
     group, *rest = x.tensor.dims
-    return b.reshape(x, (group, *(Dim(1) for _ in range(count)), *rest))
+    return b.reshape(x, (group, *(Dim(1) for _ in range(rank - len(rest))), *rest))
 
 
 def _fresh(parts: list[str], right: str) -> str:

@@ -6,7 +6,7 @@ its nodes visited in program order. May import: floors 0-1, `uses`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bl_compiler.ir.builder import GraphBuilder
@@ -36,6 +36,10 @@ class Plan:
     def nodes(self) -> set[Node]:
         """All nodes that the plan touches."""
         return self.dropped | self.replaced.keys()
+
+    def with_those_of(self, others: Iterable[Plan]) -> Plan | None:
+        """One plan in the place of this and those that touch some of the same nodes; None if they must take turns."""
+        return None
 
 
 def way_nodes(uses: Uses) -> set[Node]:

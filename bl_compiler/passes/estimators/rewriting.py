@@ -2,8 +2,9 @@
 
 A pass looks at the draws that `choose-estimators` marked for it, in every entry point and in bodies of repeated draws,
 asks once more whether the estimator may be used there, and carries out its plan. Draws whose plans touch the same nodes
-take turns, with the facts worked out anew in between. Invariant: a draw that cannot be rewritten stays one shared draw,
-which is always exact. May import: floors 0-1, `base`, the rest of this package but `choice`.
+are rewritten together or take turns, with the facts worked out anew in between. Invariant: a draw that cannot be
+rewritten stays one shared draw, which is always exact. May import: floors 0-1, `base`, the rest of this package but
+`choice`.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def plan_of(site: Site, estimator: Estimator) -> Plan:
         case "flipout":
             return flipout.plan(site)
         case "grouped":
-            return group_draws.plan(site, estimator.groups)
+            return group_draws.plan([site], estimator.groups)
         case name:
             raise ValueError(f"no plan for `{name}`")
 
@@ -91,8 +92,11 @@ def _plans(facts: Plates, estimator: str, rule: str, ctx: PassContext) -> dict[N
             else:
                 ctx.journal.refused(rule, "; ".join(reason.text for reason in judged.reasons), node)
                 plan = Plan({node: partial(as_shared, draw=node)})
-            if found.keys().isdisjoint(plan.nodes):
-                found.update((each, plan) for each in plan.nodes)
+            meeting = {id(found[each]): found[each] for each in plan.nodes & found.keys()}
+            together = plan.with_those_of(meeting.values()) if meeting else plan
+            if together is not None:
+                found = {each: other for each, other in found.items() if id(other) not in meeting}
+                found.update((each, together) for each in together.nodes)
                 ctx.journal.fired(rule, node)
     return found
 

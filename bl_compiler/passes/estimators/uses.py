@@ -45,40 +45,54 @@ class Uses:
         linear: where it meets examples.
         terms: values computed from it that are terms of the objective on their own, with the path to each.
         blocked: uses of another kind, as reasons.
-        factors: sites of other draws that it is multiplied with before it meets examples.
     """
 
     draw: Node
     linear: list[Use] = field(default_factory=list)
     terms: list[tuple[Node, int, Path]] = field(default_factory=list)
     blocked: list[Reason] = field(default_factory=list)
-    factors: set[str] = field(default_factory=set)
 
 
-def uses_of(facts: Plates, draw: Node, *, copies: bool = False) -> Uses:
+def uses_of(facts: Plates, draw: Node) -> Uses:
     """Follow the value of a draw.
 
     Args:
         facts: The plate analysis of its graph.
         draw: A `random.draw`.
-        copies: Whether to follow it through everything that can be done to copies of it one by one, linear or not.
     """
-    found = Uses(draw)
-    graph = facts.graph
-    named: dict[Value, list[str]] = {}
-    for output in graph.outputs:
-        named.setdefault(output.value, []).append(output.name)
-    if not facts.draws.get(draw.result):
-        # The analysis enters the bodies of repeated draws only, so it can tell nothing of what happens here.
-        found.blocked.append(Reason("it is drawn inside a loop", draw.span))
-    search = _Search(facts, found, draw.site or "", copies, [(draw.result, ())])
+    found = Uses(draw, blocked=out_of_sight(facts, draw))
+    search = _Search(facts, found, draw.site or "", [(draw.result, ())])
     while search.stack:
         value, path = search.stack.pop()
-        for name in named.get(value, ()):
-            found.blocked.append(Reason(f"its value is the output `{name}`", draw.span))
-        for node in dict.fromkeys(graph.users.get(value, ())):
+        found.blocked += shown(facts, draw, value)
+        for node in dict.fromkeys(facts.graph.users.get(value, ())):
             search.enter(node, [i for i, v in enumerate(node.inputs) if v is value], path)
     return found
+
+
+def out_of_sight(facts: Plates, draw: Node) -> list[Reason]:
+    """Why nothing is known of a draw: the analysis enters the bodies of repeated draws only."""
+    return [] if facts.draws.get(draw.result) else [Reason("it is drawn inside a loop", draw.span)]
+
+
+def shown(facts: Plates, draw: Node, value: Value) -> list[Reason]:
+    """The outputs that a value is, as reasons to leave the draw that it comes from as it is."""
+    names = [output.name for output in facts.graph.outputs if output.value is value]
+    return [Reason(f"its value is the output `{name}`", draw.span) for name in names]
+
+
+def meeting_of(node: Node, operand: int) -> Contraction | Reason:
+    """What a node does to examples and the weight that it reads; a reason if no estimator knows."""
+    known = is_linear(node, operand) or node.op.name in ("math.add", "math.sub")
+    contraction = contraction_of(node, operand) if known else None
+    if contraction is not None:
+        return contraction
+    text = f"no estimator knows the way of a weight through `{node.op.name}`"
+    return Reason(text if known else _not_linear(node), node.span)
+
+
+def _not_linear(node: Node) -> str:
+    return f"it enters `{node.op.name}`, which is not linear in it"
 
 
 @dataclass
@@ -88,71 +102,51 @@ class _Search:
     facts: Plates
     found: Uses
     site: str
-    copies: bool
     stack: list[tuple[Value, Path]]
 
     def enter(self, node: Node, positions: list[int], path: Path) -> None:
         """Enter a node that reads a value of the search at these operands."""
         operand = positions[0]
         if regions_of(node):
-            self._block("it is used inside repeated draws or a loop", node)
+            self._block(REPEATED, node)
         elif is_apart(self.facts, node):
             self.found.terms.append((node, operand, path))
         elif len(positions) > 1 or self._tangled(node, positions):
             self._block(f"`{node.op.name}` combines it with a value that depends on it", node)
         elif any(plates_in(result) for result in node.results):
-            self._meet(node, operand, path)
-        elif _is_map(node, operand) or (self.copies and is_liftable(node, operand)):
+            met = meeting_of(node, operand)
+            if isinstance(met, Reason):
+                self.found.blocked.append(met)
+            else:
+                self.found.linear.append(Use(met, path))
+        elif is_map(node, operand):
             self.stack.append((node.results[0], (*path, (node, operand))))
         else:
-            self._block(f"it enters `{node.op.name}`, which is not linear in it", node)
+            self._block(_not_linear(node), node)
 
     def _tangled(self, node: Node, positions: list[int]) -> bool:
         """Whether another operand depends on the draw, and not as a value of examples with weights of their own."""
         others = [v for i, v in enumerate(node.inputs) if i not in positions]
         return any(self.site in self.facts.draws.get(v, ()) and not plates_in(v) for v in others)
 
-    def _meet(self, node: Node, operand: int, path: Path) -> None:
-        known = is_linear(node, operand) or node.op.name in ("math.add", "math.sub")
-        contraction = contraction_of(node, operand) if known else None
-        if contraction is None:
-            text = f"no estimator knows the way of a weight through `{node.op.name}`"
-            self._block(text if known else f"it enters `{node.op.name}`, which is not linear in it", node)
-            return
-        self.found.linear.append(Use(contraction, path))
-        for each, position in path:
-            for i, other in enumerate(each.inputs):
-                self.found.factors.update(self.facts.draws.get(other, ()) if i != position else ())
-
     def _block(self, text: str, node: Node) -> None:
         self.found.blocked.append(Reason(text, node.span))
 
+
+REPEATED = "it is used inside repeated draws or a loop"
 
 _MAPS = (
     *("tensor.transpose", "tensor.reshape", "tensor.slice", "tensor.reverse", "tensor.broadcast"),
     *("math.neg", "math.mul", "math.div", "math.cast", "math.sum", "math.mean", "linear.einsum"),
 )
-_ONE_BY_ONE = ("math.add", "math.sub", "math.mul", "math.div", "math.pow", "math.max", "math.min")
 
 
-def _is_map(node: Node, operand: int) -> bool:
+def is_map(node: Node, operand: int) -> bool:
     """Whether a node without plates is a linear map of the operand that rewrites can apply to moments."""
     result = node.results[0]
     if node.op.name not in _MAPS or not is_linear(node, operand) or not isinstance(result.type, TensorType):
         return False
     return result.type.dtype.is_float
-
-
-def is_liftable(node: Node, operand: int) -> bool:
-    """Whether a node without plates can be applied to copies of an operand on a new first axis (see `lifting`)."""
-    if node.op.name == "tensor.take":
-        return operand == 1 and node.attrs.integer("axis") == 0 and node.inputs[1].tensor.rank == 0
-    elementwise = node.op.name.startswith("math.") and len(node.op.operands) == 1 and not node.attrs.keys() - _NUMBERS
-    return elementwise or node.op.name in _ONE_BY_ONE or _is_map(node, operand)
-
-
-_NUMBERS = {"approximate", "alpha", "slope", "dtype"}
-"""Attributes of elementwise ops that say nothing of axes."""
 
 
 def duplicates(node: Node, operand: int) -> bool:
