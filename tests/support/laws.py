@@ -35,6 +35,18 @@ def each_draw(function: Callable[[jax.Array], Any], seed: int, draws: int) -> An
     return jax.jit(jax.vmap(function))(jax.random.split(jax.random.key(seed), draws))
 
 
+def few_by_few(function: Callable[[jax.Array], Any], seed: int, draws: int) -> Any:
+    """The same, some draws at a time.
+
+    A convolution with a kernel for each draw has a gradient whose cost grows with the square of the draws side by side.
+    """
+    keys = jax.random.split(jax.random.key(seed), draws)
+    return jax.jit(lambda each: jax.lax.map(function, each, batch_size=_SIDE_BY_SIDE))(keys)
+
+
+_SIDE_BY_SIDE = 10
+
+
 def outputs(
     module: Module, entry: str, params: Mapping[str, Array], inputs: Mapping[str, Array], seed: int, draws: int
 ) -> dict[str, Array]:
@@ -50,7 +62,7 @@ def gradients(
     """Gradients of the loss in the parameters for independent draws, draws along the first axis, in float64."""
     one = Program(module).emitted.namespace["_train"]
     slope = jax.grad(lambda p, key: one(p, dict(inputs), key)[0])
-    found = each_draw(lambda key: slope(dict(params), key), seed, draws)
+    found = few_by_few(lambda key: slope(dict(params), key), seed, draws)
     return {name: np.asarray(value, np.float64).reshape(draws, -1) for name, value in found.items()}
 
 
