@@ -1,4 +1,4 @@
-"""Gradient variance and step time of the estimators on the digits networks, as ratios to shared draws.
+"""Gradient variance and step time of the estimators on the examples, as ratios to shared draws.
 
     python benchmarks/estimators.py                        # all models and estimators, as Markdown
     python benchmarks/estimators.py --only MLP --seeds 64
@@ -30,11 +30,29 @@ import bl_compiler as bl
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ESTIMATORS = ("shared", "grouped(8)", "flipout", "local_reparameterization", "auto")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A model with uncertain weights, and its data.
+
+    Attributes:
+        file: the model.
+        data: the training set.
+        left_out: what is taken out of the model's text.
+    """
+
+    file: str
+    data: str = "digits_train.npz"
+    left_out: str = ""
+
+
 MODELS = {
-    "MLP": ("bayesian_mlp.blg", ""),
-    "CNN": ("bayesian_cnn_digits.blg", ""),
-    # Batch normalization mixes examples, which leaves the convolutions no choice but to share or group draws.
-    "CNN without batch norm": ("bayesian_cnn_digits.blg", "|> batch_norm"),
+    "MLP": Example("bayesian_mlp.blg"),
+    "CNN": Example("bayesian_cnn_digits.blg"),
+    # Batch normalization mixes examples, which leaves the convolutions no choice but to share their draws.
+    "CNN without batch norm": Example("bayesian_cnn_digits.blg", left_out="|> batch_norm"),
+    "regression": Example("regression.blg", data="diabetes_train.npz"),
 }
 _POSTERIOR = re.compile(r"by mean_field(\([^)]*\))?")
 
@@ -58,12 +76,12 @@ class Row:
 
 def program_of(model: str, estimator: str) -> bl.Program | None:
     """The model with one estimator for all its weights; None where it is not exact for one of them."""
-    file, left_out = MODELS[model]
-    text = (EXAMPLES / file).read_text(encoding="utf-8")
-    text = text.replace(left_out, "") if left_out else text
+    example = MODELS[model]
+    text = (EXAMPLES / example.file).read_text(encoding="utf-8")
+    text = text.replace(example.left_out, "") if example.left_out else text
     text = _POSTERIOR.sub(lambda found: f"{found[0]} using {estimator}", text)
     with TemporaryDirectory() as folder:
-        path = Path(folder) / file
+        path = Path(folder) / example.file
         path.write_text(text, encoding="utf-8")
         try:
             return bl.compile(path)
@@ -128,7 +146,7 @@ def step_times(programs: Mapping[str, bl.Program], batch: Any, rounds: int, step
 
 def measure(model: str, arguments: argparse.Namespace) -> dict[str, Row]:
     """All estimators on one model."""
-    with np.load(EXAMPLES / "data" / "digits_train.npz") as file:
+    with np.load(EXAMPLES / "data" / MODELS[model].data) as file:
         data = {name: file[name] for name in ("x", "y")}
     compiled = {name: program_of(model, name) for name in ESTIMATORS}
     programs = {name: program for name, program in compiled.items() if program is not None}
@@ -147,13 +165,13 @@ def measure(model: str, arguments: argparse.Namespace) -> dict[str, Row]:
 
 
 def table(model: str, rows: Mapping[str, Row]) -> Iterator[str]:
-    """The rows of a model, as ratios to shared draws; the last column is cost x variance after training."""
+    """The rows of a model, as ratios to shared draws; the last two columns are the product of time and variance."""
     base = rows["shared"]
     for name, row in rows.items():
         start, trained = (_ratio(a, b) for a, b in ((row.start, base.start), (row.trained, base.trained)))
-        product = row.time_ratio * row.trained[0] / base.trained[0]
+        products = (row.time_ratio * a[0] / b[0] for a, b in ((row.start, base.start), (row.trained, base.trained)))
         times = f"{row.step * 1e3:.2f} | {row.time_ratio:.2f}"
-        yield f"| {model} | {name} | {start} | {trained} | {times} | {product:.3f} |"
+        yield f"| {model} | {name} | {start} | {trained} | {times} | {' | '.join(f'{p:.3f}' for p in products)} |"
 
 
 def _ratio(value: tuple[float, float], base: tuple[float, float]) -> str:
@@ -176,8 +194,8 @@ def main() -> None:
     print(
         f"\njax {jax.__version__}, {jax.devices()[0].device_kind}, {arguments.seeds} seeds, {arguments.rounds} rounds\n"
     )
-    print("| model | estimator | variance, start | variance, trained | step, ms | time | time x variance |")
-    print("|---|---|---|---|---|---|---|")
+    print("| model | estimator | variance, start | trained | step, ms | time | time x variance, start | trained |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, rows in found.items():
         print("\n".join(table(name, rows)))
     if arguments.out:
