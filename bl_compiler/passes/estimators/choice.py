@@ -23,7 +23,7 @@ from bl_compiler.passes.costs.rates import seconds
 from bl_compiler.passes.costs.work import SYMBOLIC
 from bl_compiler.passes.estimators.decisions import Candidate, Decision
 from bl_compiler.passes.estimators.expose_scales import ExposeScales
-from bl_compiler.passes.estimators.weighing import Scales, Weighed, one_draw
+from bl_compiler.passes.estimators.weighing import LOCAL, Scales, Weighed, correlation_of, one_draw
 
 ENTRIES = ("train", "predict", "log_likelihood")
 """The entry points whose draws may be rewritten: elsewhere draws of different values belong together."""
@@ -63,9 +63,12 @@ def decisions(module: Module, ops: OpSet, preference: str = "auto", target: str 
 
 def entry_decisions(module: Module, name: str, ops: OpSet, options: Options) -> list[Decision]:
     """What is decided about the draws of one entry point."""
-    scales = Scales(module.functions[name], ops, name == "train", options.target, options.weigh_all)
+    correlation = correlation_of(module)
+    scales = Scales(module.functions[name], ops, name == "train", options.target, correlation, options.weigh_all)
     rows = {row.site.name: row for row in scales.weighed()}
-    choice = _Choice(rows, scales.base, _data_share(module), options, training=scales.training)
+    merged = scales.merged(list(rows.values()))
+    data = _data_share(module, correlation)
+    choice = _Choice(rows, scales.base, merged, data, options, training=scales.training)
     choice.run()
     return [
         Decision(name, site, row.site.draw.span, row.asked, tuple(row.candidates), choice.taken[site], choice.why[site])
@@ -73,16 +76,18 @@ def entry_decisions(module: Module, name: str, ops: OpSet, options: Options) -> 
     ]
 
 
-def _data_share(module: Module) -> float:
-    """The variance that the choice of examples adds to a gradient, where the noise of shared draws has 1.
+_ONE_EXAMPLE = 0.5
+"""The variance that the choice of one example adds to a gradient, where the noise of its draws has 1: it falls by far
+over a training, and towards the end, where noise hinders most, it was measured below that."""
 
-    That of one example is taken to be as large as the noise of its draws; it varies much over a training.
-    """
+
+def _data_share(module: Module, correlation: float) -> float:
+    """The variance that the choice of examples adds to a gradient, where the noise of shared draws has 1."""
     for plate in module.plates:
         if isinstance(plate.size, int):
             left_out = 1.0 if plate.total is None else max(0.0, 1.0 - plate.size / plate.total)
-            return left_out / one_draw(plate.size)
-    return 1.0 / one_draw(SYMBOLIC)
+            return _ONE_EXAMPLE * left_out / one_draw(plate.size, correlation)
+    return _ONE_EXAMPLE / one_draw(SYMBOLIC, correlation)
 
 
 @dataclass
@@ -92,6 +97,7 @@ class _Choice:
     Attributes:
         rows: The draws by site.
         base: What a step takes with shared draws.
+        merged: What pairs of draws save if both are local reparameterizations.
         data: The variance that the choice of examples adds to a gradient.
         options: The preference.
         training: Whether variance counts.
@@ -101,6 +107,7 @@ class _Choice:
 
     rows: dict[str, Weighed]
     base: Cost
+    merged: dict[tuple[str, str], Cost]
     data: float
     options: Options
     training: bool
@@ -133,15 +140,17 @@ class _Choice:
         for site, row in self.rows.items():
             total = total + row.extra[self.taken[site]]
             noise += row.candidate(self.taken[site]).variance
+        for pair, saving in self.merged.items():
+            total = total + saving if all(self.taken[site] == LOCAL for site in pair) else total
         for _ in range(_ROUNDS):
             before = dict(self.taken)
             for site, row in free.items():
-                rest = total + row.extra[self.taken[site]] * -1.0
+                rest = total + self._extra(site, self.taken[site]) * -1.0
                 others = noise - row.candidate(self.taken[site]).variance
                 open_ = self._open(site, row)
-                best = min(open_, key=self._ranking(row, rest, others))
+                best = min(open_, key=self._ranking(site, rest, others))
                 self.taken[site], self.why[site] = best.estimator, self._reason(site, row, len(open_))
-                total, noise = rest + row.extra[best.estimator], others + best.variance
+                total, noise = rest + self._extra(site, best.estimator), others + best.variance
             if self.taken == before:
                 break
         return self._rank(total, noise), dict(self.taken), dict(self.why)
@@ -167,9 +176,26 @@ class _Choice:
                 found[factor].add(site)
         return found
 
-    def _ranking(self, row: Weighed, rest: Cost, noise: float) -> Callable[[Candidate], _Rank]:
+    def _ranking(self, site: str, rest: Cost, noise: float) -> Callable[[Candidate], _Rank]:
         """How candidates compare: by the step as a whole, the other draws staying as they are."""
-        return lambda c: self._rank(rest + row.extra[c.estimator], noise + c.variance)
+        return lambda c: self._rank(rest + self._extra(site, c.estimator), noise + c.variance)
+
+    def _extra(self, site: str, estimator: Estimator) -> Cost:
+        """What an estimator adds to the cost of a step, the other draws staying as they are."""
+        found = self.rows[site].extra[estimator]
+        if estimator == LOCAL:
+            for pair, saving in self._pairs.get(site, {}).items():
+                found = found + saving if self.taken[pair] == LOCAL else found
+        return found
+
+    @cached_property
+    def _pairs(self) -> dict[str, dict[str, Cost]]:
+        """For each site what it saves together with others."""
+        found: dict[str, dict[str, Cost]] = {}
+        for (one, other), saving in self.merged.items():
+            found.setdefault(one, {})[other] = saving
+            found.setdefault(other, {})[one] = saving
+        return found
 
     def _rank(self, total: Cost, noise: float) -> _Rank:
         """How good a step is, the least being best."""

@@ -19,7 +19,7 @@ from bl_compiler.ir.estimators import Estimator
 from bl_compiler.ir.graph import Graph, Module, Node, Value
 from bl_compiler.ir.opspec import OpSet
 from bl_compiler.ir.rewrite import Rewriter, map_functions, map_regions
-from bl_compiler.ir.walk import graphs_in, walk
+from bl_compiler.ir.walk import graphs_in, regions_of, walk
 from bl_compiler.passes.base import Fact, Pass, PassContext
 from bl_compiler.passes.estimators import flipout, group_draws, local_reparameterize
 from bl_compiler.passes.estimators.legality import Site, verdict
@@ -59,12 +59,22 @@ def touched_by(site: Site, plan: Plan) -> list[Node]:
     return sorted(plan.nodes, key=site.facts.graph.positions.__getitem__)
 
 
-def scratch_of(plan: Plan, touched: list[Node], ops: OpSet) -> list[Node]:
-    """The nodes that a plan puts in the place of those it takes out."""
+def readers_of(site: Site, plan: Plan) -> list[Node]:
+    """The nodes that read what a plan replaces, and that it leaves as they are."""
+    graph = site.facts.graph
+    users = {user for node in plan.replaced for user in graph.users.get(node.results[0], ())}
+    return sorted((u for u in users - plan.nodes if not regions_of(u)), key=graph.positions.__getitem__)
+
+
+def scratch_of(plan: Plan, touched: list[Node], readers: list[Node], ops: OpSet) -> list[Node]:
+    """The nodes that a plan puts in the place of those it takes out, and those that read them."""
     builder = GraphBuilder(ops, "scratch")
+    made: dict[Value, Value] = {}
     for node in touched:
         if node not in plan.dropped:
-            plan.replaced[node](builder, lambda value: value)
+            made[node.results[0]] = plan.replaced[node](builder, lambda value: value)
+    for node in readers:
+        builder.emit(node.op.name, [made.get(v, v) for v in node.inputs], {**node.attrs}, site=node.site)
     return builder.nodes
 
 

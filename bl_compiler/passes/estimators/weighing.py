@@ -17,9 +17,11 @@ from functools import cached_property
 from math import prod
 
 from bl_compiler.ir.attrs import attr_key
+from bl_compiler.ir.builder import GraphBuilder
 from bl_compiler.ir.estimators import AUTO, SHARED, Estimator
-from bl_compiler.ir.graph import Graph, Node, Value
+from bl_compiler.ir.graph import Graph, Module, Node, Value
 from bl_compiler.ir.opspec import OpSet
+from bl_compiler.ir.types import TensorType, distribution
 from bl_compiler.ir.walk import graphs_in
 from bl_compiler.passes.costs.cost import ZERO, Cost
 from bl_compiler.passes.costs.rates import seconds
@@ -27,16 +29,16 @@ from bl_compiler.passes.costs.totals import nodes_cost, step_cost
 from bl_compiler.passes.costs.work import SYMBOLIC
 from bl_compiler.passes.estimators.decisions import Candidate, Reason
 from bl_compiler.passes.estimators.legality import Site, Verdict, verdict
-from bl_compiler.passes.estimators.rewriting import facts_of_entry, plan_of, scratch_of, touched_by
+from bl_compiler.passes.estimators.rewriting import facts_of_entry, plan_of, readers_of, scratch_of, touched_by
 from bl_compiler.passes.moments.integrate import deterministic_reasons, integrated
 
 GROUPS = 8
 """How many draws a step makes where the compiler groups examples by itself."""
 
-_LOCAL, _DETERMINISTIC = Estimator("local_reparameterization"), Estimator("deterministic")
-CORRELATION = 0.02
-"""The correlation of the noise in the gradients of two examples that share a draw: between 0.01 and 0.05 where it was
-measured (benchmarks/RESULTS.md)."""
+LOCAL, _DETERMINISTIC = Estimator("local_reparameterization"), Estimator("deterministic")
+CORRELATION = {"continuous": 0.055, "discrete": 0.012}
+"""The correlation of the noise in the gradients of two examples that share a draw, by what is observed: 0.037 to 0.083
+and 0.004 to 0.028 where it was measured (benchmarks/RESULTS.md)."""
 
 _FLIPOUT_FACTOR = 1.3
 """The variance of flipout's gradient against that of independent draws: signs leave the perturbation's size shared."""
@@ -72,6 +74,7 @@ class Scales:
         ops: The op set of its nodes.
         training: Whether it is differentiated.
         target: What is compiled for, as text.
+        correlation: That of the noise in the gradients of two examples that share a draw.
         weigh_all: Whether to judge `deterministic` too where nobody asks for it.
     """
 
@@ -79,6 +82,7 @@ class Scales:
     ops: OpSet
     training: bool
     target: str
+    correlation: float
     weigh_all: bool = False
     _memo: dict[tuple[object, ...], Cost] = field(default_factory=dict)
 
@@ -117,10 +121,35 @@ class Scales:
                     whole.bytes,
                     whole.randoms,
                     seconds(whole, self.target),
-                    variance(estimator, _examples(site)) if self.training else 1.0,
+                    variance(estimator, _examples(site), self.correlation) if self.training else 1.0,
                 )
             )
         return found
+
+    def merged(self, rows: Sequence[Weighed]) -> dict[tuple[str, str], Cost]:
+        """What pairs of draws save if both are made as noise of one layer, of which only the sum is drawn."""
+        exact = (row.site for row in rows if any(c.estimator == LOCAL and c.exact for c in row.candidates))
+        uses = {site.uses.linear[0].node: site for site in exact if len(site.uses.linear) == 1}
+        found: dict[tuple[str, str], Cost] = {}
+        noise: dict[Value, str] = {}
+        for node in (node for body in graphs_in(self.graph) for node in body.nodes):
+            site = uses.get(node)
+            parts = [noise[v] for v in node.inputs if v in noise and v.type == node.results[0].type]
+            parts += [site.name] if site is not None else []
+            if node.op.name in ("math.add", "math.sub") and len(parts) == 2:
+                one = self._noise(node.results[0].tensor)
+                found[parts[0], parts[1]] = nodes_cost(one, differentiated=self.training, needs=self._trained) * -1.0
+                noise[node.results[0]] = parts[0]
+            elif site is not None:
+                noise[node.results[0]] = site.name
+        return found
+
+    def _noise(self, result: TensorType) -> list[Node]:
+        """The draw of a noise, with as many elements as a value has."""
+        builder = GraphBuilder(self.ops, "scratch")
+        zero, one = (builder.full(x, result.dims, result.dtype) for x in (0.0, 1.0))
+        builder.add("random.draw", builder.add("dist.Normal", zero, one), site="noise", estimator="shared")
+        return builder.nodes[-1:]
 
     def _judge(self, site: Site, estimator: Estimator) -> Verdict:
         if estimator.name == "deterministic" and not self._marked:
@@ -166,12 +195,13 @@ class Scales:
         if estimator.name == "deterministic":
             return self._integral + self.base * -1.0 if self.weigh_all and judged.exact else ZERO
         plan = plan_of(site, estimator)
-        old = touched_by(site, plan)
+        # With what reads them: XLA makes elementwise results where they are read, and writes those of contractions.
+        old, readers = touched_by(site, plan), readers_of(site, plan)
         law = site.posterior.family, tuple(v.type for v in site.posterior.params.values())
-        key = estimator, law, site.uses.terms != [], *(self._likeness(node) for node in old)
+        key = estimator, law, site.uses.terms != [], *(self._likeness(node) for node in (*old, *readers))
         if key not in self._memo:
-            new = scratch_of(plan, old, self.ops)
-            before = nodes_cost(old, differentiated=self.training, needs=self._trained)
+            new = scratch_of(plan, old, readers, self.ops)
+            before = nodes_cost([*old, *readers], differentiated=self.training, needs=self._trained)
             after = nodes_cost(new, differentiated=self.training, needs=self._trained)
             self._memo[key] = after + before * -1.0
         return self._memo[key]
@@ -222,9 +252,9 @@ def _estimators(site: Site, asked: Estimator) -> list[Estimator]:
     count = _examples(site)
     groups = [g for g in (GROUPS,) if g < count and count % g == 0]
     # Where pre-activations can be drawn, a weight for each example is the same law at a higher price.
-    groups += [count] if count > 1 and not verdict(site, _LOCAL).exact else []
+    groups += [count] if count > 1 and not verdict(site, LOCAL).exact else []
     found += [Estimator("grouped", groups=g) for g in groups]
-    found += [Estimator("flipout"), _LOCAL, _DETERMINISTIC]
+    found += [Estimator("flipout"), LOCAL, _DETERMINISTIC]
     plain = replace(asked, approximate=False) if asked.name != "grouped" else asked
     if asked.approximate:
         found[found.index(plain)] = asked
@@ -237,24 +267,37 @@ def _examples(site: Site) -> int:
     return prod(d.size if isinstance(d.size, int) else SYMBOLIC for d in site.examples)
 
 
-def variance(estimator: Estimator, examples: int) -> float:
+def correlation_of(module: Module) -> float:
+    """The correlation of the noise in the gradients of two examples that share a draw, as far as it is known.
+
+    Args:
+        module: It holds entry points, as derived.
+    """
+    bodies = graphs_in(module.functions["log_likelihood"]) if "log_likelihood" in module.functions else ()
+    laws = [distribution(node.inputs[0].type) for body in bodies for node in body.of("prob.log_prob")]
+    discrete = bool(laws) and not any(law.dtype.is_float for law in laws)
+    return CORRELATION["discrete" if discrete else "continuous"]
+
+
+def variance(estimator: Estimator, examples: int, correlation: float) -> float:
     """The predicted variance of the noise that a draw adds to a gradient, one shared draw having 1.
 
-    The gradient is a mean over B examples whose parts have one variance, and the correlation `CORRELATION` where two of
-    them share a draw: `(1 + (B p - 1) CORRELATION) / B` of it is left if a share p of the pairs does.
+    The gradient is a mean over B examples whose parts have one variance, and the correlation c where two of them share
+    a draw: `(1 + (B p - 1) c) / B` of it is left if a share p of the pairs does.
 
     Args:
         estimator: How the draw is made.
         examples: The number of examples it meets in a step.
+        correlation: c, see `correlation_of`.
     """
     if estimator.name == "deterministic":
         return 0.0
     count = max(examples, 1)
     sharing = {"shared": 1.0, "grouped": 1.0 / max(estimator.groups, 1)}.get(estimator.name, 1.0 / count)
-    left = (1.0 + (count * sharing - 1.0) * CORRELATION) / one_draw(count)
+    left = (1.0 + (count * sharing - 1.0) * correlation) / one_draw(count, correlation)
     return min(1.0, left * _FLIPOUT_FACTOR) if estimator.name == "flipout" else left
 
 
-def one_draw(examples: int) -> float:
+def one_draw(examples: int, correlation: float) -> float:
     """The variance of a gradient with one shared draw, where independent draws for each example have 1."""
-    return 1.0 + (max(examples, 1) - 1.0) * CORRELATION
+    return 1.0 + (max(examples, 1) - 1.0) * correlation
