@@ -104,10 +104,12 @@ def _plans(facts: Plates, estimator: str, rule: str, ctx: PassContext) -> dict[N
                 plan = Plan({node: partial(as_shared, draw=node)})
             meeting = {id(found[each]): found[each] for each in plan.nodes & found.keys()}
             together = plan.with_those_of(meeting.values()) if meeting else plan
-            if together is not None:
+            if together is None:
+                continue
+            if meeting:
                 found = {each: other for each, other in found.items() if id(other) not in meeting}
-                found.update((each, together) for each in together.nodes)
-                ctx.journal.fired(rule, node)
+            found.update((each, together) for each in together.nodes)
+            ctx.journal.fired(rule, node)
     return found
 
 

@@ -129,7 +129,8 @@ class Scales:
     def merged(self, rows: Sequence[Weighed]) -> dict[tuple[str, str], Cost]:
         """What pairs of draws save if both are made as noise of one layer, of which only the sum is drawn."""
         exact = (row.site for row in rows if any(c.estimator == LOCAL and c.exact for c in row.candidates))
-        uses = {site.uses.linear[0].node: site for site in exact if len(site.uses.linear) == 1}
+        # The noise of a matrix-normal weight goes through a contraction of its own first.
+        uses = {site.uses.linear[0].node: site for site in exact if site.posterior.gaussian}
         found: dict[tuple[str, str], Cost] = {}
         noise: dict[Value, str] = {}
         for node in (node for body in graphs_in(self.graph) for node in body.nodes):
