@@ -148,7 +148,10 @@ class Analysis:
     def blame(self, node: Node, sources: frozenset[Node], text: str) -> None:
         """Enter a hard reason for each of the draws."""
         for source in sorted(sources, key=lambda each: each.site or ""):
-            reason = Reason(text, node.span, self._chain(node, source))
+            chain = self._chain(node, source)
+            # A node that no line of the program stands for: the last line on the way to it.
+            places = [node.span, *(step.span for step in reversed(chain))]
+            reason = Reason(text, next((place for place in places if place.known), node.span), chain)
             if reason not in self.reasons.setdefault(source, []):
                 self.reasons[source].append(reason)
 
