@@ -6,7 +6,7 @@ Invariant: attributes are immutable, and equal values have equal text. May impor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import TYPE_CHECKING
 
 from bl_compiler.ir.types import Dim, DType, TensorType
@@ -33,6 +33,14 @@ class Attrs(Mapping[str, object]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def values(self) -> ValuesView[object]:
+        """The values by name; the dictionary's own view, as those of `Mapping` look every name up again."""
+        return self._items.values()
+
+    def items(self) -> ItemsView[str, object]:
+        """Names and values, likewise."""
+        return self._items.items()
 
     def __repr__(self) -> str:
         return f"Attrs({self._items!r})"

@@ -53,24 +53,29 @@ def _explained(found: Violation, module: Module, after: str) -> str:
     return "\n".join(lines)
 
 
-def verify(module: Module, *, after: str = "") -> None:
+def verify(module: Module, *, after: str = "", since: Module | None = None) -> None:
     """Check a module.
 
     Args:
         module: what to check.
         after: the pass that made it, for the message.
+        since: a module that was checked: functions that are still the same objects are not checked again.
 
     Raises:
         VerifyError: on the first violation.
     """
-    for found in violations(module):
+    for found in violations(module, since):
         raise VerifyError(found, module, after)
 
 
-def violations(module: Module) -> Iterator[Violation]:
-    """All violations, in program order."""
+def violations(module: Module, since: Module | None = None) -> Iterator[Violation]:
+    """All violations, in program order; see `verify`."""
     plates = frozenset(plate.name for plate in module.plates)
+    # What is right in a function depends on the module's plates alone.
+    known = since.functions if since is not None and since.plates == module.plates else {}
     for name, graph in module.functions.items():
+        if known.get(name) is graph:
+            continue
         check = _Function(name, plates)
         yield from check.graph(graph, None)
         yield from check.declarations(graph)

@@ -37,7 +37,7 @@ class VerifyEach(Instrument):
     def after(self, record: PassRecord) -> None:
         """Verify what came out."""
         if record.changed:
-            verify(record.after, after=str(record.ran))
+            verify(record.after, after=str(record.ran), since=record.before)
 
 
 @dataclass(slots=True)

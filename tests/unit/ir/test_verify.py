@@ -209,3 +209,12 @@ def test_all_sites_are_unreached_without_an_observation() -> None:
         """
     assert [node.site for node in unreached_sites(graph(text))] == ["inner"]
     assert unreached_sites(graph(text.replace("return\n        ", "return y = %y\n"))) == []
+
+
+def test_functions_that_were_checked_are_not_checked_again() -> None:
+    broken = Graph("model", (node("math.neg", (value("nowhere"),), (value(),)),))
+    before = Module("m", {"model": broken})
+    assert list(violations(before))
+    assert not list(violations(before, before))
+    assert list(violations(replace(before, plates=(PlateInfo("batch", 4, 8),)), before)), "other plates"
+    assert list(violations(before.with_functions({"other": broken}), before)), "another function"
