@@ -132,7 +132,7 @@ def batch_ensemble(state: State, wanted: Wanted, form: PosteriorForm) -> Value:
 
 
 def hyper_batch_ensemble(state: State, wanted: Wanted, form: PosteriorForm) -> Value:
-    """Members that are trained for a whole range of strengths of their prior (Wenzel et al. 2020, section 4.2).
+    """Members trained for a range of strengths of their prior: hyper-batch ensembles (Wenzel et al. 2020).
 
     The strength λ has the log-uniform distribution over [low, high]; at λ the prior is the written one with the density
     to the power λ: for a Gaussian, λ multiplies its precision, and so the L2 penalty. A member's weight follows λ as
