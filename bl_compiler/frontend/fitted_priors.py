@@ -84,7 +84,8 @@ def written_law(state: State, wanted: Wanted, at: Span, what: str, only: tuple[s
     if node is None or family is None or not family.location_scale or (only and family.name not in only):
         assert isinstance(prior.type, DistType)
         kinds = " or ".join(only) or "a location-scale family such as Normal"
-        state.fail("BLC0303", f"{what} needs a prior of {kinds}, and this is {prior.type.family}", at)
+        words = f"{what} needs a prior of {kinds}, and this is {prior.type.family}"
+        state.fail("BLC0303", words, at, help="write such a prior, or another posterior")
     return node
 
 
